@@ -1,0 +1,1 @@
+"""What to do about it: builds plans as data, and runs servers of our own to try things on."""

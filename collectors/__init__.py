@@ -1,0 +1,1 @@
+"""What is there: observes targets, read-only. Imports nothing else of the product."""

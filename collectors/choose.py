@@ -1,0 +1,103 @@
+"""Which declared probes fit a server, the SQL they become there, and why others do not. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from collectors.definition import ProbeDef
+from collectors.model import MetricDef, Rejection, Target
+
+Has = Callable[[str], bool]
+"""Tells whether the server has one thing of the catalogue, as `ProbeDef.needs` writes it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A declared probe made ready for one server."""
+
+    probe: ProbeDef
+    sql: str
+    metrics: tuple[MetricDef, ...]
+    """Metrics in the order of the columns that follow the labels."""
+    rank: int
+    """Index of the rank column among `metrics`; -1 for none."""
+    by_name: tuple[str, ...] = ()
+    """Column names to pick from the result when the SQL has no {columns}."""
+
+
+_SCHEMA_OF = re.compile(r"\{extension:([a-zA-Z0-9_-]+)\}")
+
+
+def satisfied(need: str, has: Has) -> bool:
+    """Tell whether a need is met: `a | b` needs one of them, `!a` its absence."""
+    return any(
+        not has(one[1:].strip()) if one.startswith("!") else has(one)
+        for one in (part.strip() for part in need.split("|"))
+    )
+
+
+def missing(needs: Iterable[str], has: Has) -> str:
+    """Return the first need that is not met, or an empty string."""
+    return next((need for need in needs if not satisfied(need, has)), "")
+
+
+def choose(
+    definitions: Sequence[ProbeDef],
+    has: Has,
+    *,
+    role: str,
+    schema_of: Callable[[str], str],
+) -> tuple[list[Query], list[Rejection]]:
+    """Return what can be asked of a server, and for everything else the reason.
+
+    `role` is primary or replica; `schema_of` gives an extension's quoted schema.
+    """
+    queries: list[Query] = []
+    rejections: list[Rejection] = []
+    for probe in definitions:
+        if probe.role not in ("any", role):
+            rejections.append(Rejection(probe.name, "", f"only on a {probe.role}"))
+            continue
+        if need := missing(probe.needs, has):
+            rejections.append(Rejection(probe.name, "", f"the server has no {need}"))
+            continue
+        query, without = _query(probe, has, schema_of)
+        rejections += without
+        if query is not None:
+            queries.append(query)
+    return queries, rejections
+
+
+def wanted(definitions: Sequence[ProbeDef], target: Target) -> list[ProbeDef]:
+    """Return the probes that the configuration of a target asks for."""
+    return [probe for probe in definitions if target.wants(probe.name, probe.default)]
+
+
+def _query(
+    probe: ProbeDef, has: Has, schema_of: Callable[[str], str]
+) -> tuple[Query | None, list[Rejection]]:
+    chosen, rejections = [], []
+    for column, sql, needs, metric in probe.values:
+        if need := missing(needs, has):
+            rejections.append(Rejection(probe.name, metric.name, f"the server has no {need}"))
+        else:
+            chosen.append((column, sql, metric))
+    if not chosen:
+        return None, [*rejections, Rejection(probe.name, "", "the server has none of its columns")]
+    names = [column for column, _, _ in chosen]
+    rank = names.index(probe.rank) if probe.rank in names else -1
+    sql = _SCHEMA_OF.sub(lambda match: schema_of(match[1]), probe.sql)
+    by_name: tuple[str, ...] = ()
+    if "{columns}" in sql:
+        columns = [f"{expression} as {_quoted(label)}" for label, expression in probe.labels]
+        columns += [f"{expression} as {_quoted(column)}" for column, expression, _ in chosen]
+        sql = sql.replace("{columns}", ",\n  ".join(columns))
+    else:
+        by_name = (*(label for label, _ in probe.labels), *names)
+    return Query(probe, sql, tuple(metric for _, _, metric in chosen), rank, by_name), rejections
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

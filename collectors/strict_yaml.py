@@ -1,0 +1,255 @@
+"""YAML that says where things stand: no tags, no aliases, no duplicate keys, lines kept.
+
+Scalars follow YAML 1.2's core schema, so `no`, `on` and `12:30:45` stay the text they look like.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+Path_ = tuple[str | int, ...]
+SIZE_MAX_BYTES = 8 * 1024 * 1024
+DEPTH_MAX = 50
+_DIGITS_MAX = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One mistake in a file that a person wrote."""
+
+    file: str
+    line: int
+    """Counted from 1; 0 when the mistake is the file as a whole."""
+    column: int
+    message: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+        return f"{place}: {self.message}" + (f"\n    hint: {self.hint}" if self.hint else "")
+
+
+class InvalidFile(Exception):
+    """A file has mistakes: all of them are in `problems`, in the order of their lines."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = sorted(problems, key=lambda one: (one.file, one.line, one.column))
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+@dataclass(slots=True)
+class Document:
+    """A file's value, and where each part of it stands."""
+
+    file: str
+    value: Any
+    marks: dict[Path_, tuple[int, int]] = field(default_factory=dict)
+
+    def problem(self, path: Path_, message: str, hint: str = "") -> Problem:
+        """Return a problem at `path`, or at its nearest parent that is in the file."""
+        while path and path not in self.marks:
+            path = path[:-1]
+        line, column = self.marks.get(path, (1, 1))
+        return Problem(self.file, line, column, message, hint)
+
+
+class _Loader(yaml.SafeLoader):
+    """SafeLoader whose plain scalars follow YAML 1.2."""
+
+
+_Loader.yaml_implicit_resolvers = {}
+for _tag, _pattern, _first in (
+    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    ("int", r"[-+]?[0-9]+", "-+0123456789"),
+    ("float", r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?", "-+.0123456789"),
+    ("float", r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)", "-+."),
+    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+):
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), list(_first))
+_PLAIN = frozenset(
+    f"tag:yaml.org,2002:{name}" for name in ("bool", "int", "float", "null", "str", "seq", "map")
+)
+
+
+def parse(text: str, file: str) -> Document:
+    """Return the document in `text`; raise InvalidFile with every mistake."""
+    if len(text) > SIZE_MAX_BYTES:
+        raise InvalidFile([Problem(file, 0, 0, f"larger than {SIZE_MAX_BYTES} bytes")])
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise InvalidFile([Problem(file, line, 1, "a NUL byte is not text")])
+    loader = _Loader(text.removeprefix("\ufeff"))
+    try:
+        aliases = _no_aliases(text.removeprefix("\ufeff"), file)
+        node = loader.get_single_node()
+    except yaml.MarkedYAMLError as error:
+        place = _place(error.problem_mark or error.context_mark)
+        raise InvalidFile(
+            [Problem(file, *place, f"not YAML: {error.problem or error.context}", _yaml_hint(error))]
+        ) from None
+    except yaml.YAMLError as error:
+        raise InvalidFile([Problem(file, 0, 0, f"not YAML: {error}")]) from None
+    except RecursionError:
+        raise InvalidFile([Problem(file, 0, 0, f"nested deeper than {DEPTH_MAX}")]) from None
+    finally:
+        loader.dispose()
+    if aliases:
+        raise InvalidFile(aliases)
+    document = Document(file, None)
+    if node is None:
+        return document
+    problems: list[Problem] = []
+    document.value = _value(node, (), document, problems)
+    if problems:
+        raise InvalidFile(problems)
+    return document
+
+
+def read(path: Path) -> Document:
+    """Return the document in a file; raise InvalidFile also when it cannot be read."""
+    try:
+        if path.is_file() and path.stat().st_size > SIZE_MAX_BYTES:
+            raise InvalidFile([Problem(str(path), 0, 0, f"larger than {SIZE_MAX_BYTES} bytes")])
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InvalidFile(
+            [Problem(str(path), 0, 0, f"not UTF-8 at byte {error.start}", "save it as UTF-8")]
+        ) from None
+    except OSError as error:
+        raise InvalidFile([Problem(str(path), 0, 0, f"cannot be read: {error.strerror or error}")]) from None
+    return parse(text, str(path))
+
+
+def problems_of(error: ValidationError, document: Document, at: Path_ = ()) -> list[Problem]:
+    """Turn pydantic's errors into problems with lines; values never appear in the message."""
+    problems = []
+    for one in error.errors(include_url=False, include_context=True):
+        path = at + tuple(one["loc"])
+        name = ".".join(str(part) for part in path) or "the file"
+        message, hint = one["msg"], ""
+        if one["type"] == "extra_forbidden":
+            message = "unknown key"
+        elif one["type"] == "missing":
+            message, path = "required key is missing", path[:-1]
+        elif one["type"] == "value_error":
+            message = str(one.get("ctx", {}).get("error", message))
+        elif one["type"] in ("bool_type", "bool_parsing"):
+            hint = "write true or false"
+        problems.append(document.problem(path, f"{name}: {message}", hint))
+    return problems
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return `did you mean 'x'?`, or an empty string when nothing is near."""
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f"did you mean {near[0]!r}?" if near else ""
+
+
+def _no_aliases(text: str, file: str) -> list[Problem]:
+    """Find anchors and aliases by token, before composing could multiply them."""
+    found = []
+    loader = _Loader(text)
+    try:
+        depth = 0
+        for event in _events(loader):
+            if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+                place = _place(event.start_mark)
+                found.append(
+                    Problem(file, *place, "anchors and aliases are not allowed", "write the value out")
+                )
+            if isinstance(event, yaml.CollectionStartEvent):
+                depth += 1
+            elif isinstance(event, yaml.CollectionEndEvent):
+                depth -= 1
+            if depth > DEPTH_MAX:
+                raise InvalidFile(
+                    [Problem(file, *_place(event.start_mark), f"nested deeper than {DEPTH_MAX}")]
+                )
+    finally:
+        loader.dispose()
+    return found
+
+
+def _events(loader: yaml.SafeLoader) -> Iterable[yaml.Event]:
+    while loader.check_event():  # type: ignore[no-untyped-call] # the stubs leave it untyped
+        yield loader.get_event()  # type: ignore[no-untyped-call]
+
+
+def _place(mark: yaml.error.Mark | None) -> tuple[int, int]:
+    return (mark.line + 1, mark.column + 1) if mark else (0, 0)
+
+
+def _value(node: yaml.Node, path: Path_, document: Document, problems: list[Problem]) -> Any:  # noqa: ANN401
+    document.marks.setdefault(path, _place(node.start_mark))
+    if node.tag not in _PLAIN:
+        problems.append(document.problem(path, f"the tag {node.tag!r} is not allowed"))
+        return None
+    if isinstance(node, yaml.MappingNode):
+        return _mapping(node, path, document, problems)
+    if isinstance(node, yaml.SequenceNode):
+        return [_value(item, (*path, index), document, problems) for index, item in enumerate(node.value)]
+    return _scalar(node)
+
+
+def _mapping(
+    node: yaml.MappingNode, path: Path_, document: Document, problems: list[Problem]
+) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for key_node, value_node in node.value:
+        place = _place(key_node.start_mark)
+        if not isinstance(key_node, yaml.ScalarNode):
+            problems.append(Problem(document.file, *place, "a key must be a plain word"))
+            continue
+        key = str(key_node.value)
+        if key in result:
+            first = document.marks[*path, key][0]
+            problems.append(
+                Problem(
+                    document.file,
+                    *place,
+                    f"the key {key!r} stands here twice",
+                    f"it is first set in line {first}",
+                )
+            )
+            continue
+        document.marks[*path, key] = place
+        result[key] = _value(value_node, (*path, key), document, problems)
+    return result
+
+
+def _scalar(node: yaml.Node) -> str | int | float | bool | None:
+    text = str(node.value)
+    match node.tag.rsplit(":", 1)[-1]:
+        case "bool":
+            return text.lower() == "true"
+        case "int":
+            return int(text) if len(text) < _DIGITS_MAX else text
+        case "float":
+            return float(
+                text.replace(".inf", "inf")
+                .replace(".Inf", "inf")
+                .replace(".INF", "inf")
+                .replace(".nan", "nan")
+                .replace(".NaN", "nan")
+                .replace(".NAN", "nan")
+            )
+        case "null":
+            return None
+        case _:
+            return text
+
+
+def _yaml_hint(error: yaml.MarkedYAMLError) -> str:
+    if "\\t" in str(error.problem):
+        return "indent with spaces, not tabs"
+    if "mapping values are not allowed" in str(error.problem):
+        return "a colon in a value needs quotes around the value"
+    return ""

@@ -1,0 +1,1 @@
+"""Runs the product: configuration, schedule, HTTP, command line. Nobody imports it."""

@@ -1,0 +1,1 @@
+"""The daemon's HTTP side: exposition, JSON API, health."""

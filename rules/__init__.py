@@ -1,0 +1,1 @@
+"""What is wrong: judges samples. Pure: no clock, no file, no socket."""
