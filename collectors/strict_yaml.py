@@ -179,11 +179,11 @@ def _no_aliases(text: str, file: str) -> list[Problem]:
 
 
 def _events(loader: yaml.SafeLoader) -> Iterable[yaml.Event]:
-    while loader.check_event():  # type: ignore[no-untyped-call] # the stubs leave it untyped
+    while loader.check_event():
         yield loader.get_event()  # type: ignore[no-untyped-call]
 
 
-def _place(mark: yaml.error.Mark | None) -> tuple[int, int]:
+def _place(mark: Any) -> tuple[int, int]:  # noqa: ANN401 - yaml has two mark types
     return (mark.line + 1, mark.column + 1) if mark else (0, 0)
 
 
