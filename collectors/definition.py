@@ -34,12 +34,13 @@ that extension.
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
 
 from collectors.model import Cost, Kind, MetricDef, ProbeInfo, Scope
 from collectors.strict_yaml import Document, InvalidFile, Problem, did_you_mean, problems_of, read
@@ -53,7 +54,7 @@ _UNITS = {
     "w": 604800.0,
     "y": 31536000.0,
 }
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w|y)")
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d|w|y)")
 _METRIC_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _LABEL_NAME = re.compile(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*")
 RESERVED_LABELS = frozenset({"target", "cluster", "job", "instance", "le", "quantile"})
@@ -65,14 +66,24 @@ def seconds(text: object) -> float:
         parts = _DURATION.findall(text.strip())
         if parts and "".join(number + unit for number, unit in parts) == text.strip():
             return float(sum(float(number) * _UNITS[unit] for number, unit in parts))
-    if isinstance(text, int | float) and not isinstance(text, bool):
+    if isinstance(text, int | float) and not isinstance(text, bool) and 0 < text < math.inf:
         raise ValueError(  # noqa: TRY004 - pydantic reports only ValueErrors
             f"a duration needs a unit: write {text}s, {text}m or {text}h"
         )
     raise ValueError("not a duration: write it as 250ms, 10s, 5m, 1h30m or 2d")
 
 
-Duration = Annotated[float, BeforeValidator(seconds), Field(gt=0, le=366 * 86400)]
+def duration_text(value: float) -> str:
+    """Return seconds as `seconds` reads them; exact from 100 us to years."""
+    return f"{value!r}s".replace(".0s", "s")
+
+
+Duration = Annotated[
+    float,
+    BeforeValidator(seconds),
+    Field(gt=0, le=366 * 86400),
+    PlainSerializer(duration_text, when_used="json"),
+]
 
 
 class ValueModel(BaseModel):
