@@ -1,1 +1,36 @@
 """PostgreSQL 14 to 18."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from collectors.definition import ProbeDef
+from collectors.engine import Engine
+from collectors.model import Kind, MetricDef, Target
+from collectors.postgresql.catalogue import declared
+from collectors.postgresql.observer import PostgresObserver
+from collectors.postgresql.options import PostgresOptions
+
+
+def _address(target: Target) -> str:
+    return str(target.options.address) if isinstance(target.options, PostgresOptions) else target.name
+
+
+def _observe(target: Target, custom: Sequence[ProbeDef]) -> PostgresObserver:
+    return PostgresObserver(target, custom)
+
+
+ENGINE = Engine(
+    name="postgresql",
+    title="PostgreSQL",
+    options=PostgresOptions,
+    up_metric=MetricDef(
+        name="pg_up",
+        kind=Kind.GAUGE,
+        help="Whether the server answers: 1, or 0 with the cause in dbarchitect_target_down.",
+    ),
+    definitions=declared,
+    observe=_observe,
+    custom_sql=True,
+    address=_address,
+)

@@ -1,0 +1,115 @@
+"""Tells a person what works on a server, what does not, and the exact line that would make it work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from collectors.engine import Finding
+from collectors.errors import CollectError
+from collectors.model import Rejection
+from collectors.postgresql.client import PostgresSession
+from collectors.postgresql.facts import Facts, quote_ident
+from collectors.postgresql.options import PostgresOptions
+
+CLOCK_WARN_SECONDS = 2.0
+_TLS = "select ssl, version, cipher from pg_catalog.pg_stat_ssl where pid = pg_catalog.pg_backend_pid()"
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """Something that makes more visible, with what is lost without it."""
+
+    feature: str
+    present: Callable[[Facts], bool]
+    lost: str
+    remedy: Callable[[Facts], str]
+
+
+_WISHES = (
+    _Wish(
+        "role pg_monitor",
+        lambda facts: facts.has("role:pg_monitor"),
+        "sessions, statements and replication of other users, WAL directory and sizes stay hidden",
+        lambda facts: f"GRANT pg_monitor TO {quote_ident(facts.user)};",
+    ),
+    _Wish(
+        "pg_stat_statements",
+        lambda facts: facts.has("extension:pg_stat_statements"),
+        "nothing is known of single statements",
+        lambda facts: (
+            "CREATE EXTENSION pg_stat_statements;"
+            if "pg_stat_statements" in facts.settings.get("shared_preload_libraries", "")
+            else "shared_preload_libraries = 'pg_stat_statements', restart, CREATE EXTENSION pg_stat_statements;"
+        ),
+    ),
+    _Wish(
+        "track_io_timing",
+        lambda facts: facts.settings.get("track_io_timing") == "on",
+        "times of reads and writes are 0",
+        lambda _: "ALTER SYSTEM SET track_io_timing = on; SELECT pg_reload_conf();",
+    ),
+    _Wish(
+        "pgstattuple",
+        lambda facts: facts.has("extension:pgstattuple"),
+        "bloat is estimated from statistics only",
+        lambda facts: (
+            f"CREATE EXTENSION pgstattuple; GRANT pg_stat_scan_tables TO {quote_ident(facts.user)};"
+        ),
+    ),
+)
+
+
+async def inspect(
+    facts: Facts, session: PostgresSession, options: PostgresOptions, rejections: Sequence[Rejection]
+) -> list[Finding]:
+    """Return the findings about one server, the connection first."""
+    findings = [
+        Finding("version", "info", facts.version),
+        Finding("role", "info", facts.role),
+        Finding("extensions", "info", _extensions(facts)),
+        await _tls(session, options),
+        _clock(facts),
+    ]
+    if facts.superuser:
+        remedy = f"ALTER ROLE {quote_ident(facts.user)} NOSUPERUSER; GRANT pg_monitor TO {quote_ident(facts.user)};"
+        findings.append(
+            Finding("privileges", "missing", "a superuser watches: that is more than needed", remedy)
+        )
+    if facts.pooled:
+        detail = "a pooler stands between: no session state is relied on"
+        findings.append(Finding("pooler", "info", detail))
+    for wish in _WISHES:
+        if wish.present(facts):
+            findings.append(Finding(wish.feature, "ok", ""))
+        else:
+            findings.append(Finding(wish.feature, "missing", fwish.lost, wish.remedy(facts)))
+    for one in rejections:
+        what = one.what or "all of it"
+        findings.append(Finding(f"probe {one.probe}", "unknown", f"{what}: {one.reason}"))
+    return findings
+
+
+def _extensions(facts: Facts) -> str:
+    return ", ".join(f"{name} {one.version}" for name, one in sorted(facts.extensions.items()))
+
+
+async def _tls(session: PostgresSession, options: PostgresOptions) -> Finding:
+    try:
+        rows = await session.fetch(_TLS)
+    except CollectError as error:
+        return Finding("tls", "unknown", str(error))
+    if rows and rows[0]["ssl"]:
+        return Finding("tls", "ok", f"{rows[0]['version']} {rows[0]['cipher']}, mode {options.tls_mode}")
+    if options.on_socket:
+        return Finding("tls", "info", "UNIX socket")
+    return Finding("tls", "info", f"not encrypted, mode {options.tls_mode}", "tls: {mode: verify-full}")
+
+
+def _clock(facts: Facts) -> Finding:
+    offset = facts.clock_offset_seconds
+    if abs(offset) < CLOCK_WARN_SECONDS:
+        return Finding("clock", "ok", f"{offset:+.3f} s against ours")
+    return Finding(
+        "clock", "missing", f"the server's clock is {offset:+.1f} s off ours", "check NTP on both hosts"
+    )

@@ -1,0 +1,256 @@
+"""Watches one PostgreSQL server: what it is, what can be asked of it, and the answers."""
+
+from __future__ import annotations
+
+import asyncio
+import fnmatch
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from collectors import choose
+from collectors.definition import ProbeDef
+from collectors.engine import Finding
+from collectors.errors import CollectError, NotAllowed, NotSupported, TimedOut, Unreachable
+from collectors.model import Failure, Observation, ProbeInfo, Rejection, Scope, Target, Up
+from collectors.postgresql import catalogue
+from collectors.postgresql.client import PostgresSession, within_seconds
+from collectors.postgresql.facts import Facts
+from collectors.postgresql.inspect import inspect
+from collectors.postgresql.options import PostgresOptions
+from collectors.postgresql.probe import CodeProbe, Result, Runner
+from collectors.postgresql.rows import FrameMaker
+from collectors.postgresql.sessions import Sessions
+
+RELEARN_SECONDS = 600.0
+DENIED_AGAIN_SECONDS = 3600.0
+_ALIVE = """
+select pg_catalog.pg_is_in_recovery() as in_recovery,
+  extract(epoch from pg_catalog.pg_postmaster_start_time())::float8 as started_at
+"""
+_DATABASES = """
+select d.datname::text as name from pg_catalog.pg_database d
+where d.datallowconn and not d.datistemplate and pg_catalog.has_database_privilege(d.oid, 'CONNECT')
+order by 1
+"""
+
+
+@dataclass(slots=True)
+class _Declared:
+    query: choose.Query
+    maker: FrameMaker
+
+
+class PostgresObserver:
+    """Observer of one server. See `collectors.engine.Observer`."""
+
+    def __init__(self, target: Target, custom: Sequence[ProbeDef] = ()) -> None:
+        if not isinstance(target.options, PostgresOptions):
+            raise TypeError(f"{target.name}: not PostgreSQL options")
+        self._target = target
+        self._options = target.options
+        self._sessions = Sessions(self._options)
+        self._definitions = choose.wanted([*catalogue.declared(), *custom], target)
+        self._code = [one for one in catalogue.in_code() if target.wants(one.info.name, one.default)]
+        self._facts: Facts | None = None
+        self._plan: dict[str, ProbeInfo] = {}
+        self._rejections: list[Rejection] = []
+        self._runners: dict[tuple[str, str], _Declared | Runner] = {}
+        self._denied: dict[tuple[str, str], tuple[float, str]] = {}
+        self._distress: dict[str, str] = {}
+        self._databases: tuple[str, ...] = ()
+        self._learned_at = 0.0
+        self._stale_facts = False
+
+    @property
+    def sessions(self) -> int:
+        """Return how many sessions are open on the server."""
+        return self._sessions.count
+
+    async def up(self) -> Up:
+        """Ask whether the server answers; see `Observer.up`."""
+        try:
+            async with asyncio.timeout(self._target.deadline_seconds):
+                await self._look()
+        except CollectError as error:
+            return self._down(error)
+        except TimeoutError:
+            main = self._sessions.main
+            if main is None or not main.waits_for_others:
+                await self._sessions.drop_main()
+                seconds = self._target.deadline_seconds
+                return self._down(TimedOut(f"{self._options.address}: no answer within {seconds:g} s"))
+            # The session is taken by a slow probe that is still within its own deadline; that deadline
+            # decides whether the server is alive.
+        facts = self._facts
+        assert facts is not None  # noqa: S101 - _look learned them or raised
+        return Up(
+            up=True, at=time.time(), role=facts.role, version=facts.version, identity=facts.identity,
+            distress=next(iter(self._distress.values()), ""),
+            details={"pooled": "true"} if facts.pooled else {},
+        )  # fmt: skip
+
+    def plan(self) -> Sequence[ProbeInfo]:
+        """Return the probes that fit the server."""
+        return list(self._plan.values())
+
+    def rejections(self) -> Sequence[Rejection]:
+        """Return what is not collected, denied probes included."""
+        denied = [Rejection(name, "", f"denied: {why}") for (name, _), (_, why) in self._denied.items()]
+        return [*self._rejections, *denied]
+
+    def databases(self) -> Sequence[str]:
+        """Return the databases for per-database probes, the main one first."""
+        return self._databases
+
+    async def run(self, probe: str, database: str = "") -> Observation:
+        """Run one probe; failures are in the observation."""
+        began = time.monotonic()
+        info = self._plan.get(probe)
+        if info is None:
+            return self._failed(
+                probe, database, began, Failure("unsupported", f"{probe} is not collected here")
+            )
+        denied = self._denied.get((probe, database))
+        if denied and began - denied[0] < DENIED_AGAIN_SECONDS:
+            return self._failed(probe, database, began, Failure("denied", denied[1]))
+        session: PostgresSession | None = None
+        within_seconds.set(info.within_seconds)
+        try:
+            async with asyncio.timeout(info.within_seconds):
+                session = await self._sessions.get(database)
+                result = await self._ask(info, database, session)
+        except TimeoutError:
+            if session is not None:
+                await session.recover()
+            why = f"{self._options.address}: {probe} took longer than {info.within_seconds:g} s"
+            return self._failed(probe, database, began, Failure("timed_out", why))
+        except CollectError as error:
+            return self._failed(probe, database, began, self._judge(error, probe, database))
+        self._denied.pop((probe, database), None)
+        self._distress.pop(probe, None)
+        if result.distress:
+            self._distress[probe] = result.distress
+        return Observation(
+            probe=probe, database=database, at=time.time(), took_seconds=time.monotonic() - began,
+            frames=tuple(result.frames), dropped=result.dropped,
+        )  # fmt: skip
+
+    async def inspect(self) -> Sequence[Finding]:
+        """Tell a person what works here; see `Observer.inspect`."""
+        if self._facts is None:
+            return []
+        session = self._sessions.main
+        return await inspect(self._facts, session, self._options, self.rejections()) if session else []
+
+    async def close(self) -> None:
+        """End all sessions."""
+        await self._sessions.close()
+
+    async def _look(self) -> None:
+        session = self._sessions.main
+        if session is None:
+            session = await self._sessions.get_main()
+            await self._learned(session)
+            return
+        try:
+            row = (await session.fetch(_ALIVE))[0]
+        except Unreachable:
+            # The server may have restarted between two looks: one new attempt decides.
+            await self._sessions.drop_main()
+            await self._learned(await self._sessions.get_main())
+            return
+        facts = session.facts
+        changed = (row["in_recovery"], round(row["started_at"])) != (
+            facts.in_recovery,
+            round(facts.started_at),
+        )
+        if changed or self._stale_facts or time.monotonic() - self._learned_at > RELEARN_SECONDS:
+            await session.relearn()
+            await self._learned(session)
+
+    async def _learned(self, session: PostgresSession) -> None:
+        self._learned_at = time.monotonic()
+        self._stale_facts = False
+        if self._facts is not None and self._facts.identity != session.facts.identity:
+            self._denied.clear()
+        self._facts = session.facts
+        rows = await session.fetch(_DATABASES)
+        names = [row["name"] for row in rows if self._is_wanted(row["name"])]
+        main = self._options.dbname
+        self._databases = tuple(sorted(names, key=lambda name: (name != main, name)))
+        queries, rejections = self._choose(session.facts)
+        code, without = self._choose_code(session.facts)
+        self._rejections = rejections + without
+        self._plan = {query.probe.name: query.probe.info for query in queries}
+        self._plan |= {one.info.name: one.info for one in code}
+        self._runners = {
+            key: runner for key, runner in self._runners.items()
+            if key[0] in self._plan and not isinstance(runner, _Declared)
+        }  # fmt: skip
+
+    def _is_wanted(self, database: str) -> bool:
+        choice = self._options.databases
+        return any(fnmatch.fnmatchcase(database, pattern) for pattern in choice.include) and not any(
+            fnmatch.fnmatchcase(database, pattern) for pattern in choice.exclude
+        )
+
+    def _choose(self, facts: Facts) -> tuple[list[choose.Query], list[Rejection]]:
+        """Choose server-wide by the main database; a per-database probe is chosen again in each."""
+        return choose.choose(self._definitions, facts.has, role=facts.role, schema_of=facts.schema_of)
+
+    def _choose_code(self, facts: Facts) -> tuple[list[CodeProbe], list[Rejection]]:
+        chosen, rejections = [], []
+        for one in self._code:
+            if one.role not in ("any", facts.role):
+                rejections.append(Rejection(one.info.name, "", f"only on a {one.role}"))
+            elif need := choose.missing(one.needs, facts.has):
+                rejections.append(Rejection(one.info.name, "", f"the server has no {need}"))
+            else:
+                chosen.append(one)
+        return chosen, rejections
+
+    async def _ask(self, info: ProbeInfo, database: str, session: PostgresSession) -> Result:
+        key = (info.name, database if info.scope is Scope.DATABASE else "")
+        runner = self._runners.get(key)
+        if runner is None:
+            runner = self._runners[key] = self._make(info.name, session.facts)
+        if not isinstance(runner, _Declared):
+            return await runner.run(session)
+        rows = await session.fetch(runner.query.sql)
+        frame, dropped = runner.maker.frame(rows)
+        return Result((frame,), dropped)
+
+    def _make(self, name: str, facts: Facts) -> _Declared | Runner:
+        for one in self._code:
+            if one.info.name == name:
+                return one.make(self._target)
+        definitions = [probe for probe in self._definitions if probe.name == name]
+        queries, rejections = choose.choose(
+            definitions, facts.has, role=facts.role, schema_of=facts.schema_of
+        )
+        if not queries:
+            reason = next((one.reason for one in rejections), "not declared")
+            raise NotSupported(f"{name} in {facts.database!r}: {reason}")
+        return _Declared(queries[0], FrameMaker(queries[0]))
+
+    def _judge(self, error: CollectError, probe: str, database: str) -> Failure:
+        if isinstance(error, NotAllowed):
+            self._denied[probe, database] = (time.monotonic(), str(error))
+        if isinstance(error, NotSupported):
+            self._stale_facts = True  # something was dropped or upgraded: ask again what there is
+            self._runners.pop((probe, database), None)
+        return Failure(error.cause, str(error))
+
+    def _failed(self, probe: str, database: str, began: float, failure: Failure) -> Observation:
+        return Observation(
+            probe=probe,
+            database=database,
+            at=time.time(),
+            took_seconds=time.monotonic() - began,
+            failure=failure,
+        )
+
+    def _down(self, error: CollectError) -> Up:
+        self._distress.clear()
+        return Up(up=False, at=time.time(), failure=Failure(error.cause, str(error)))

@@ -1,0 +1,117 @@
+"""Turns the rows of a declared probe into a frame, keeping a bounded and stable choice of them."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import decimal
+from collections.abc import Sequence
+from typing import Any
+
+from collectors.choose import Query
+from collectors.definition import as_text
+from collectors.errors import CollectError
+from collectors.keep import Keeper
+from collectors.model import Frame, LabelValues, Number
+
+
+class FrameMaker:
+    """Makes the frames of one declared probe in one database, run after run."""
+
+    def __init__(self, query: Query) -> None:
+        self._query = query
+        self._labels = len(query.probe.labels)
+        self._keeper: Keeper[LabelValues] = Keeper(query.probe.info.rows_max)
+        self._keys: Sequence[LabelValues] = []
+
+    def frame(self, rows: Sequence[Any]) -> tuple[Frame, int]:
+        """Return the frame and how many rows were left out; raise CollectError for unusable values."""
+        metrics = self._query.metrics
+        if not rows:
+            return Frame(metrics, [], [[] for _ in metrics]), 0
+        columns = self._columns(rows)
+        keys = self._make_keys(columns[: self._labels], len(rows))
+        values: list[Sequence[Number | None]] = [list(column) for column in columns[self._labels :]]
+        if self._query.probe.custom:
+            values = [_numbers(column, metric.name) for column, metric in zip(values, metrics, strict=True)]
+        keys, values, dropped = self._bounded(keys, values)
+        if keys == self._keys:
+            keys = self._keys  # the same object, so that a renderer sees at once that no series changed
+        self._keys = keys
+        return Frame(metrics, keys, values), dropped
+
+    def _columns(self, rows: Sequence[Any]) -> list[tuple[Any, ...]]:
+        columns = list(zip(*rows, strict=True))
+        if not self._query.by_name:
+            return columns
+        names = list(rows[0].keys())
+        lost = [name for name in self._query.by_name if name not in names]
+        if lost:
+            raise CollectError(f"the query of {self._query.probe.source} has no column {', '.join(lost)}")
+        twice = sorted({name for name in self._query.by_name if names.count(name) > 1})
+        if twice:
+            raise CollectError(
+                f"the query of {self._query.probe.source} has two columns named {', '.join(twice)}"
+            )
+        return [columns[names.index(name)] for name in self._query.by_name]
+
+    def _make_keys(self, columns: Sequence[tuple[Any, ...]], rows: int) -> Sequence[LabelValues]:
+        if not columns:
+            return [()] * rows
+        texts = [
+            column if all(type(value) is str for value in column) else tuple(map(as_text, column))
+            for column in columns
+        ]
+        return list(zip(*texts, strict=True))
+
+    def _bounded(
+        self, keys: Sequence[LabelValues], values: list[Sequence[Number | None]]
+    ) -> tuple[Sequence[LabelValues], list[Sequence[Number | None]], int]:
+        chosen: list[int] | None = None
+        if len(set(keys)) != len(keys):
+            # Two rows with the same labels would be one series with two values: the first stays.
+            chosen = list({key: index for index, key in reversed(list(enumerate(keys)))}.values())
+            chosen.sort()
+        kept = keys if chosen is None else [keys[index] for index in chosen]
+        if len(kept) > self._keeper.most:
+            chosen = list(range(len(keys))) if chosen is None else chosen
+            rank = self._query.rank
+            ranks = [float(values[rank][index] or 0) if rank >= 0 else 0.0 for index in chosen]
+            members = self._keeper.choose([keys[index] for index in chosen], ranks)
+            chosen = [index for index in chosen if keys[index] in members]
+        if chosen is None:
+            return keys, values, 0
+        return (
+            [keys[index] for index in chosen],
+            [[column[index] for index in chosen] for column in values],
+            len(keys) - len(chosen),
+        )
+
+
+def _numbers(column: Sequence[Any], metric: str) -> list[Number | None]:
+    return [_number(value, metric) for value in column]
+
+
+def _number(value: Any, metric: str) -> Number | None:  # noqa: ANN401 - whatever a user's query gives
+    number: Number | None = None
+    match value:
+        case None:
+            return None
+        case bool():
+            number = int(value)
+        case int() | float():
+            number = value
+        case decimal.Decimal():
+            number = float(value)
+        case dt.timedelta():
+            number = value.total_seconds()
+        case dt.datetime():
+            number = (value if value.tzinfo else value.replace(tzinfo=dt.UTC)).timestamp()
+        case str():
+            with contextlib.suppress(ValueError):
+                number = float(value)
+        case _:
+            pass
+    if number is None:
+        raise CollectError(f"{metric}: {type(value).__name__} is not a number: cast it in the query")
+    return number
