@@ -40,7 +40,7 @@ _WISHES = (
         lambda facts: (
             "CREATE EXTENSION pg_stat_statements;"
             if "pg_stat_statements" in facts.settings.get("shared_preload_libraries", "")
-            else "shared_preload_libraries = 'pg_stat_statements', restart, CREATE EXTENSION pg_stat_statements;"
+            else "shared_preload_libraries = 'pg_stat_statements', restart, then the same line again"
         ),
     ),
     _Wish(
@@ -72,7 +72,8 @@ async def inspect(
         _clock(facts),
     ]
     if facts.superuser:
-        remedy = f"ALTER ROLE {quote_ident(facts.user)} NOSUPERUSER; GRANT pg_monitor TO {quote_ident(facts.user)};"
+        user = quote_ident(facts.user)
+        remedy = f"ALTER ROLE {user} NOSUPERUSER; GRANT pg_monitor TO {user};"
         findings.append(
             Finding("privileges", "missing", "a superuser watches: that is more than needed", remedy)
         )
@@ -83,7 +84,7 @@ async def inspect(
         if wish.present(facts):
             findings.append(Finding(wish.feature, "ok", ""))
         else:
-            findings.append(Finding(wish.feature, "missing", fwish.lost, wish.remedy(facts)))
+            findings.append(Finding(wish.feature, "missing", wish.lost, wish.remedy(facts)))
     for one in rejections:
         what = one.what or "all of it"
         findings.append(Finding(f"probe {one.probe}", "unknown", f"{what}: {one.reason}"))
