@@ -148,8 +148,6 @@ class Target:
     """The engine's own options, an instance of `Engine.options`."""
     deadline_seconds: float = 5.0
     """How long a connection or the `up` query may take."""
-    sessions_max: int = 3
-    """How many sessions the server may ever see of us."""
     database_seconds_per_minute: float = 3.0
     """What medium and heavy probes may take of the server's time."""
 
