@@ -1,0 +1,55 @@
+"""When each target is looked at: APScheduler says when, lanes do the work."""
+
+from __future__ import annotations
+
+import datetime as dt
+import zlib
+from collections.abc import Callable
+
+from apscheduler.executors.asyncio import AsyncIOExecutor
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.interval import IntervalTrigger
+
+SPREAD_SECONDS = 2.0
+"""The first looks of many targets are spread over this time."""
+
+
+class Schedule:
+    """Ticks for every target, each with a phase of its own so that they do not come together."""
+
+    def __init__(self) -> None:
+        self._scheduler = AsyncIOScheduler(timezone=dt.UTC, executors={"default": AsyncIOExecutor()})
+
+    def start(self) -> None:
+        """Begin to tick."""
+        self._scheduler.start()
+
+    def stop(self) -> None:
+        """Tick no more."""
+        if self._scheduler.running:
+            self._scheduler.shutdown(wait=False)
+
+    def add(self, name: str, interval_seconds: float, tick: Callable[[], None]) -> None:
+        """Tick for a target now, more or less, and then at its interval."""
+
+        async def job() -> None:
+            tick()
+
+        # The phase follows from the name: after a restart of the daemon the same targets come at
+        # the same distance from each other, and no two daemons need to agree on anything.
+        phase = zlib.crc32(name.encode()) / 2**32
+        first = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=phase * min(SPREAD_SECONDS, interval_seconds))
+        self._scheduler.add_job(
+            job,
+            IntervalTrigger(seconds=interval_seconds, start_date=first, timezone=dt.UTC),
+            id=name,
+            next_run_time=first,
+            max_instances=1,
+            coalesce=True,
+            misfire_grace_time=max(1, int(interval_seconds)),
+        )
+
+    def remove(self, name: str) -> None:
+        """Tick no more for a target."""
+        if self._scheduler.get_job(name) is not None:
+            self._scheduler.remove_job(name)

@@ -1,0 +1,171 @@
+"""One target under watch: its observer, its two lanes, and what is due when.
+
+The server lane asks whether the server answers, then runs what is asked once per server. The
+database lane visits the databases one after the other, so that 200 of them cost no more sessions than
+two. This is the whole cycle: look, run what is due and may run, record.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+import structlog
+
+from collectors.budget import Budget
+from collectors.engine import Observer
+from collectors.model import Cost, Failure, Observation, ProbeInfo, Scope, Target, Up
+from daemon.lane import Lane, Running
+from daemon.snapshot import Snapshot
+
+log = structlog.get_logger()
+_ORDER = {Cost.LIGHT: 0, Cost.MEDIUM: 1, Cost.HEAVY: 2}
+_EARLY = 0.5
+"""A probe is due up to half a tick early: a tick that comes a little sooner must not cost a whole one."""
+_SPREAD = 0.1
+"""Slow probes move by up to a tenth of their period, so that those of many targets drift apart."""
+
+
+@dataclass(slots=True)
+class _Spoken:
+    """What was last said about something, so that only changes are logged."""
+
+    causes: dict[str, str] = field(default_factory=dict)
+
+    def changed(self, what: str, cause: str) -> bool:
+        before = self.causes.get(what, "")
+        self.causes[what] = cause
+        return before != cause
+
+
+class Watch:
+    """Keeps one target observed. Everything that goes wrong ends up in the snapshot."""
+
+    def __init__(
+        self, target: Target, observe: Callable[[], Observer], snapshot: Snapshot, rng: random.Random
+    ) -> None:
+        self.target = target
+        self.observer = observe()
+        self.budget = Budget(target.database_seconds_per_minute, now=time.monotonic())
+        self.last_up: Up | None = None
+        self._observe = observe
+        self._snapshot = snapshot
+        self._rng = rng
+        self._due: dict[tuple[str, str], float] = {}
+        self._spoken = _Spoken()
+        self.lanes = self._new_lanes()
+
+    def tick(self) -> None:
+        """Start a cycle in each lane that has ended its last one."""
+        for lane in self.lanes:
+            if not lane.tick():
+                running = lane.running
+                self._snapshot.skip(self.target.name, running.probe if running else "", "busy")
+
+    def replace(self) -> tuple[Observer, tuple[Lane, Lane]]:
+        """Write off lanes that are stuck; return the old observer, to be closed, and lanes to be run."""
+        old = self.observer
+        for lane in self.lanes:
+            lane.abandoned = True
+        self.observer = self._observe()
+        self._due.clear()
+        self.lanes = self._new_lanes()
+        return old, self.lanes
+
+    async def close(self) -> None:
+        """End the observer's sessions."""
+        await self.observer.close()
+
+    def _new_lanes(self) -> tuple[Lane, Lane]:
+        return Lane("server", self._server_cycle), Lane("databases", self._database_cycle)
+
+    async def _server_cycle(self, lane: Lane) -> None:
+        observer = self.observer
+        lane.running = Running("up", "", time.monotonic(), self.target.deadline_seconds)
+        up = await observer.up()
+        if lane.abandoned:
+            return
+        self._looked(up)
+        if not up.up:
+            return
+        plan = observer.plan()
+        self._snapshot.keep_probes(self.target.name, [info.name for info in plan])
+        for info in self._sorted(plan, Scope.SERVER):
+            await self._run_if_due(lane, observer, info, "")
+
+    async def _database_cycle(self, lane: Lane) -> None:
+        observer = self.observer
+        if self.last_up is None or not self.last_up.up:
+            return
+        probes = self._sorted(observer.plan(), Scope.DATABASE)
+        for database in observer.databases() if probes else ():
+            for info in probes:
+                if self.last_up is None or not self.last_up.up:
+                    return
+                await self._run_if_due(lane, observer, info, database)
+
+    @staticmethod
+    def _sorted(plan: Iterable[ProbeInfo], scope: Scope) -> list[ProbeInfo]:
+        return sorted((info for info in plan if info.scope is scope), key=lambda info: _ORDER[info.cost])
+
+    async def _run_if_due(self, lane: Lane, observer: Observer, info: ProbeInfo, database: str) -> None:
+        now = time.monotonic()
+        key = (info.name, database)
+        if lane.abandoned or now < self._due.get(key, 0.0):
+            return
+        distress = self.last_up.distress if self.last_up else ""
+        if refusal := self.budget.refusal(info.cost, now, distress):
+            self._snapshot.skip(self.target.name, info.name, refusal)
+            return
+        lane.running = Running(info.name, database, now, info.within_seconds)
+        self._due[key] = now + self._period(info)
+        try:
+            observation = await observer.run(info.name, database)
+        except Exception as error:
+            log.exception("probe.broken", target=self.target.name, probe=info.name, database=database)
+            observation = Observation(
+                probe=info.name, database=database, at=time.time(), took_seconds=time.monotonic() - now,
+                failure=Failure("internal", f"{type(error).__name__} in the probe {info.name}: see the log"),
+            )  # fmt: skip
+        if lane.abandoned:
+            return
+        self.budget.spend(info.cost, observation.took_seconds, time.monotonic())
+        self._snapshot.record(self.target.name, observation, info)
+        self._say(observation)
+
+    def _period(self, info: ProbeInfo) -> float:
+        every = info.every_seconds or self.target.interval_seconds
+        early = _EARLY * self.target.interval_seconds
+        if every <= self.target.interval_seconds:
+            return every - early
+        return every * (1 + self._rng.uniform(-_SPREAD, _SPREAD)) - early
+
+    def _looked(self, up: Up) -> None:
+        before, self.last_up = self.last_up, up
+        if before is not None and before.identity and up.identity and before.identity != up.identity:
+            log.info("target.restarted", target=self.target.name, identity=up.identity)
+        if before is not None and before.role and up.role and before.role != up.role:
+            log.warning("target.role_changed", target=self.target.name, was=before.role, role=up.role)
+        self._snapshot.record_up(self.target.name, up)
+        cause = up.failure.cause if up.failure else ""
+        if self._spoken.changed("up", cause):
+            if up.failure:
+                self._due.clear()  # what comes back may be another server: ask everything anew
+                log.warning("target.down", target=self.target.name, cause=cause, reason=up.failure.message)
+            else:
+                log.info("target.up", target=self.target.name, role=up.role, version=up.version)
+        if self._spoken.changed("distress", up.distress):
+            log.info("target.distress", target=self.target.name, reason=up.distress or "over")
+
+    def _say(self, observation: Observation) -> None:
+        what = f"{observation.probe}/{observation.database}"
+        cause = observation.failure.cause if observation.failure else ""
+        if not self._spoken.changed(what, cause):
+            return
+        place = {"target": self.target.name, "probe": observation.probe, "database": observation.database}
+        if observation.failure:
+            log.warning("probe.failed", **place, cause=cause, reason=observation.failure.message)
+        else:
+            log.info("probe.works_again", **place)
