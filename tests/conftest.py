@@ -1,0 +1,16 @@
+"""What all tests share. The fixtures themselves live in `tests/fixtures/`, one module per kind:
+
+- `servers`:   `place`, `installations`, `postgres14` .. `postgres18`, `any_postgres`, `new_postgres`,
+               `postgres_pair`, `pgbouncer`, `prometheus`
+- `databases`: `fresh_database`, `monitor_role`, `bare_role`
+- `proxy`:     `proxy`
+
+Types to annotate tests with stand beside them: `NewPostgres`, `Pair`, `NewDatabase`, `NewLogin`, `NewProxy`.
+`pytest --fixtures` prints what each gives. Plain functions to import: `tests.fixtures.clients.connected`
+(an asyncpg connection), `tests.fixtures.waiting.until` (wait for a condition),
+`tests.fixtures.missing.missing` (skip here, fail where everything must be there).
+"""
+
+from __future__ import annotations
+
+pytest_plugins = ["tests.fixtures.servers", "tests.fixtures.databases", "tests.fixtures.proxy"]
