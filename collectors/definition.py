@@ -30,6 +30,9 @@ never guessed from its version: `schema.relation`, `schema.relation.column`, `fu
 `setting:name=value`, `role:pg_monitor` (the right of that role) and `superuser`. Alternatives are
 written `a | b`; `!` in front turns a need round. `{extension:name}` in SQL becomes the quoted schema of
 that extension.
+
+A metric may be given twice, by two columns or two probes, where their needs exclude each other (`x` here
+and `!x` there): so that it has one name on every version.
 """
 
 from __future__ import annotations
@@ -145,8 +148,8 @@ class ProbeDef:
 
     @property
     def metrics(self) -> tuple[MetricDef, ...]:
-        """Return the metrics in the order of `values`."""
-        return tuple(metric for _, _, _, metric in self.values)
+        """Return the metrics in the order of `values`, each once."""
+        return tuple(dict.fromkeys(metric for _, _, _, metric in self.values))
 
 
 def load(path: Path, *, engine: str, custom: bool = False) -> list[ProbeDef]:
@@ -198,7 +201,7 @@ def _mistakes(name: str, model: ProbeModel, document: Document) -> list[Problem]
         at = (name, "values", column, "metric")
         if not _METRIC_NAME.fullmatch(value.metric):
             found.append(document.problem(at, f"{value.metric!r} is not a metric name"))
-        if value.metric in metrics:
+        if value.metric in metrics and not _exclude(value.has, model.values[metrics[value.metric]].has):
             found.append(
                 document.problem(
                     at,
@@ -261,7 +264,7 @@ def _probe(name: str, model: ProbeModel, document: Document, *, engine: str, cus
         within_seconds=model.within,
         cost=model.cost,
         scope=model.scope,
-        metrics=tuple(metric for _, _, _, metric in values),
+        metrics=tuple(dict.fromkeys(metric for _, _, _, metric in values)),
         rows_max=model.rows_max,
     )
     line = document.marks[name,][0]
@@ -282,13 +285,18 @@ def _probe(name: str, model: ProbeModel, document: Document, *, engine: str, cus
     )
 
 
+def _exclude(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
+    """Tell whether no server can meet both lists of needs."""
+    return any(f"!{need}" in other for need in one) or any(f"!{need}" in one for need in other)
+
+
 def _clashes(probes: list[ProbeDef], document: Document) -> list[Problem]:
     owners: dict[str, ProbeDef] = {}
     problems = []
     for probe in probes:
         for metric in probe.metrics:
             other = owners.setdefault(metric.name, probe)
-            if other is not probe:
+            if other is not probe and not _exclude(probe.needs, other.needs):
                 problems.append(
                     document.problem(
                         (probe.name,),
