@@ -61,9 +61,10 @@ class Secret:
 _URI_PASSWORD = re.compile(r"(?P<head>\b[a-z][a-z0-9+.-]*://[^\s:/@]*:)[^\s/]*(?=@)", re.IGNORECASE)
 _KEY_PASSWORD = re.compile(
     r"""(?P<head>\b(?:password|passwd|pwd|passfile|sslpassword|secret|token)\b["']?\s*[=:]\s*)"""
-    r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^\s&;,'"]+)""",
+    r"""(?:'(?:[^'\\]|\\.|'')*'|"(?:[^"\\]|\\.)*"|[^\s&;,'"]+)""",
     re.IGNORECASE,
 )
+_SQL_PASSWORD = re.compile(r"(?P<head>\bpassword\s+)'(?:[^']|'')*'", re.IGNORECASE)
 _BEARER = re.compile(r"(?P<head>\b(?:bearer|basic)\s+)[a-z0-9._~+/=-]+", re.IGNORECASE)
 
 
@@ -72,6 +73,6 @@ def redact(text: str, known: frozenset[str] | tuple[str, ...] = ()) -> str:
     for secret in known:
         if secret:
             text = text.replace(secret, _MASK)
-    for pattern in (_URI_PASSWORD, _KEY_PASSWORD, _BEARER):
+    for pattern in (_URI_PASSWORD, _KEY_PASSWORD, _SQL_PASSWORD, _BEARER):
         text = pattern.sub(lambda match: match["head"] + _MASK, text)
     return text
