@@ -1,0 +1,187 @@
+"""What concerns several keys at once: names that clash, probes nobody has, an open door, inline secrets."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from collectors.definition import ProbeDef
+from collectors.registry import engines
+from collectors.secret_ref import SecretRef
+from collectors.strict_yaml import Document, Problem, did_you_mean
+from daemon.config.messages import Place, where
+from daemon.config.model import Config, DefaultSettings, TargetSettings
+from daemon.config.targets import target_of
+
+Indexed = Sequence[tuple[int, TargetSettings]]
+Probes = Mapping[str, Sequence[ProbeDef]]
+
+
+def of_targets(
+    targets: Indexed,
+    defaults: DefaultSettings,
+    document: Document,
+    builtin: Probes,
+    custom: Sequence[ProbeDef],
+) -> list[Problem]:
+    """Return names that stand twice, and probes or labels that do not fit the engine."""
+    problems = _twice(_written_names(document), document, "target")
+    known = {
+        name: _names(builtin[name]) | _names([one for one in custom if one.engine == name])
+        for name in builtin
+    }
+    everything = set().union(*known.values())
+    problems += _unknown_probes(defaults.collect, ("defaults", "collect"), document, everything)
+    taken = {name: _metric_labels([*builtin[name], *custom], name) for name in builtin}
+    for index, target in targets:
+        at: Place = ("targets", index)
+        problems += _unknown_probes(target.collect, (*at, "collect"), document, known[target.engine])
+        for label in target.labels:
+            metric = taken[target.engine].get(label)
+            if metric:
+                message = f"the metric {metric} has a label {label!r} of its own: choose another name"
+                problems.append(document.problem((*at, "labels", label), f"{where(at)}.labels: {message}"))
+    return problems
+
+
+def of_daemon(config: Config, document: Document) -> list[Problem]:
+    """Return an address open to all, TLS files that are not there, tokens that stand twice."""
+    problems: list[Problem] = []
+    tokens = config.http.tokens
+    for key in ("name", "sha256"):
+        values = [
+            (str(getattr(one, key)), ("http", "tokens", index, key)) for index, one in enumerate(tokens)
+        ]
+        problems += _twice(values, document, "token", show=key == "name")
+    if not (config.daemon.address.local or config.http.allow_insecure):
+        lacking = [
+            name for name, there in (("http.tls", config.http.tls), ("http.tokens", tokens)) if not there
+        ]
+        if lacking:
+            message = f"daemon.listen: others can reach this address, so it needs {' and '.join(lacking)}"
+            hint = "listen at 127.0.0.1:8720, or set http.allow_insecure: true in a network closed otherwise"
+            problems.append(document.problem(("daemon", "listen"), message, hint))
+    if config.http.tls:
+        for key in ("cert_file", "key_file"):
+            reason = _not_a_file(Path(getattr(config.http.tls, key)))
+            if reason:
+                problems.append(document.problem(("http", "tls", key), f"http.tls.{key}: {reason}"))
+    return problems
+
+
+def same_address(targets: Indexed, document: Document) -> list[Problem]:
+    """Return targets that are one and the same server: allowed, and seldom meant."""
+    first: dict[tuple[str, str], tuple[int, str]] = {}
+    warnings = []
+    for index, target in targets:
+        engine = engines()[target.engine]
+        address = engine.address(target_of(target, DefaultSettings()))
+        if address == target.name:
+            continue
+        other, name = first.setdefault((target.engine, address), (index, target.name))
+        if other != index:
+            message = f"targets[{index}]: {target.name!r} is at {address}, where {name!r} is too"
+            warnings.append(document.problem(("targets", index), message, "each is asked on its own"))
+    return warnings
+
+
+def inline_secrets(targets: Indexed, document: Document) -> list[Problem]:
+    """Return secrets that stand in the file itself."""
+    return [
+        document.problem(
+            ("targets", index, *place),
+            f"{where(('targets', index, *place))}: a secret stands in this file",
+            "write {file: /path}, {env: NAME} or {credential: NAME};"
+            " `allow_inline_secrets: true` at the top permits it",
+        )
+        for index, target in targets
+        for place, reference in secrets_in(target.options)
+        if reference.inline
+    ]
+
+
+def secrets_in(value: Any, place: Place = ()) -> Iterator[tuple[Place, SecretRef]]:  # noqa: ANN401 - anything an engine's options hold
+    """Give every reference to a secret in an engine's options, with its place."""
+    match value:
+        case SecretRef():
+            yield place, value
+        case BaseModel():
+            for key in type(value).model_fields:
+                yield from secrets_in(getattr(value, key), (*place, key))
+        case dict():
+            for key, inner in value.items():
+                yield from secrets_in(inner, (*place, key))
+        case list() | tuple():
+            for index, inner in enumerate(value):
+                yield from secrets_in(inner, (*place, index))
+        case _:
+            pass
+
+
+def _written_names(document: Document) -> list[tuple[str, Place]]:
+    """Return the names of all targets, also of those that are wrong otherwise."""
+    return [
+        (body["name"], ("targets", index, "name"))
+        for index, body in enumerate(document.value.get("targets") or ())
+        if isinstance(body, dict) and isinstance(body.get("name"), str)
+    ]
+
+
+def _twice(
+    values: Sequence[tuple[str, Place]], document: Document, what: str, *, show: bool = True
+) -> list[Problem]:
+    first: dict[str, Place] = {}
+    problems = []
+    for value, place in values:
+        other = first.setdefault(value, place)
+        if other != place:
+            line = document.marks.get(other, (0, 0))[0]
+            named = f" {value!r}" if show else ""
+            message = f"{where(place)}: the {what}{named} is already in line {line}"
+            problems.append(document.problem(place, message, f"each {what} needs its own {place[-1]}"))
+    return problems
+
+
+def _unknown_probes(
+    collect: Mapping[str, bool], at: Place, document: Document, known: set[str]
+) -> list[Problem]:
+    return [
+        document.problem(
+            (*at, name),
+            f"{where(at)}: there is no probe {name!r}",
+            did_you_mean(name, known) or "`dbarchitect metrics` lists them",
+        )
+        for name in collect
+        if name != "*" and name not in known
+    ]
+
+
+def _names(probes: Sequence[ProbeDef]) -> set[str]:
+    return {probe.name for probe in probes}
+
+
+def _metric_labels(probes: Sequence[ProbeDef], engine: str) -> dict[str, str]:
+    """Return label -> a metric that has it."""
+    return {
+        label: metric.name
+        for probe in probes
+        if probe.engine == engine
+        for metric in probe.metrics
+        for label in metric.labels
+    }
+
+
+def _not_a_file(path: Path) -> str:
+    """Return why a file cannot be used, as far as can be told without the right to read it."""
+    try:
+        mode = os.stat(path).st_mode  # noqa: PTH116 - a path may be anything, also one that pathlib refuses
+    except PermissionError:
+        return ""
+    except (OSError, ValueError) as error:
+        return f"{path} cannot be read: {getattr(error, 'strerror', None) or error}"
+    return "" if stat.S_ISREG(mode) else f"{path} is not a regular file"

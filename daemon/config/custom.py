@@ -1,0 +1,120 @@
+"""Reads SQL metrics of the user's own, and sees that they clash with nothing."""
+
+from __future__ import annotations
+
+import glob
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from collectors.definition import ProbeDef
+from collectors.definition import load as load_definitions
+from collectors.engine import Engine
+from collectors.registry import engines
+from collectors.strict_yaml import Document, InvalidFile, Problem, did_you_mean
+from daemon.config.messages import Place, where
+from daemon.config.model import MetricsFile
+
+OWN_PREFIX = "dbarchitect_"
+"""Metrics about the daemon itself."""
+_PATTERN = re.compile(r"[*?\[]")
+_READS = frozenset({"select", "with", "values", "table", "show"})
+_NOT_CODE = re.compile(
+    r"""--[^\n]*|/\*.*?\*/|'(?:[^']|'')*'|"(?:[^"]|"")*"|(\$[A-Za-z_]*\$).*?\1""", re.DOTALL
+)
+
+
+def read_all(
+    entries: Sequence[MetricsFile], document: Document, builtin: Mapping[str, Sequence[ProbeDef]]
+) -> tuple[list[ProbeDef], list[Problem]]:
+    """Return what `metrics_files` declares, with every mistake in it."""
+    probes: list[ProbeDef] = []
+    problems: list[Problem] = []
+    seen: set[Path] = set()
+    for index, entry in enumerate(entries):
+        at: Place = ("metrics_files", index)
+        engine = engines().get(entry.engine)
+        if engine is None or not engine.custom_sql:
+            problems.append(_no_engine(entry.engine, document, at))
+            continue
+        paths, reason = _paths(entry.files)
+        if reason:
+            problems.append(document.problem(at, f"{where(at)}: {reason}"))
+        for path in paths:
+            if path not in seen:
+                seen.add(path)
+                found, wrong = _file(path, engine)
+                probes += found
+                problems += wrong
+    return probes, problems + list(_clashes(probes, builtin))
+
+
+def _no_engine(name: str, document: Document, at: Place) -> Problem:
+    able = sorted(engine.name for engine in engines().values() if engine.custom_sql)
+    message = f"{where(at)}.engine: should be an engine that takes metrics of your own: {', '.join(able)}"
+    return document.problem((*at, "engine"), message, did_you_mean(name, able))
+
+
+def _paths(pattern: str) -> tuple[list[Path], str]:
+    """Return the files of an entry, or why there are none."""
+    if not _PATTERN.search(pattern):
+        return ([Path(pattern)], "") if Path(pattern).is_file() else ([], f"there is no file {pattern}")
+    folder = Path(_PATTERN.split(pattern)[0] + "x").parent
+    if not folder.is_dir():
+        return [], f"there is no folder {folder}"
+    return sorted(Path(name) for name in glob.glob(pattern) if Path(name).is_file()), ""  # noqa: PTH207 - whole paths
+
+
+def _file(path: Path, engine: Engine) -> tuple[list[ProbeDef], list[Problem]]:
+    try:
+        probes = load_definitions(path, engine=engine.name, custom=True)
+    except InvalidFile as error:
+        return [], error.problems
+    problems = []
+    for probe in probes:
+        reason = wrong_sql(probe.sql)
+        if reason:
+            problems.append(_at(probe, f"{probe.name}.sql: {reason}", "one SELECT gives the rows"))
+    return probes, problems
+
+
+def wrong_sql(sql: str) -> str:
+    """Return why a text cannot be one reading statement, or an empty string."""
+    code = _NOT_CODE.sub(" ", sql).strip()
+    if ";" in code.rstrip("; \n\t"):
+        return "there are several statements"
+    first = re.match(r"[(\s]*([a-zA-Z]+)", code)
+    if first is None or first[1].lower() not in _READS:
+        return "the statement does not read: it should begin with SELECT, WITH, VALUES, TABLE or SHOW"
+    return ""
+
+
+def _clashes(probes: Sequence[ProbeDef], builtin: Mapping[str, Sequence[ProbeDef]]) -> Iterator[Problem]:
+    names = {(engine, probe.name): probe.source for engine, all_ in builtin.items() for probe in all_}
+    metrics = {metric: source for all_ in builtin.values() for metric, source in _given(all_)}
+    metrics |= {engine.up_metric.name: f"engine {engine.name}" for engine in engines().values()}
+    for probe in probes:
+        other = names.setdefault((probe.engine, probe.name), probe.source)
+        if other != probe.source:
+            yield _at(probe, f"there is already a probe {probe.name!r} ({other})", "choose another name")
+        mine = list(_given([probe]))
+        for metric, _ in mine:
+            if metric.startswith(OWN_PREFIX):
+                yield _at(
+                    probe, f"{probe.name}: {metric!r} begins with {OWN_PREFIX}, which is the daemon's own"
+                )
+            elif metric in metrics and metrics[metric] != probe.source:
+                message = f"{probe.name}: the metric {metric!r} exists already ({metrics[metric]})"
+                yield _at(probe, message, "choose another name")
+        metrics |= {metric: source for metric, source in mine if metric not in metrics}
+
+
+def _given(probes: Sequence[ProbeDef]) -> Iterator[tuple[str, str]]:
+    for probe in probes:
+        for metric in probe.metrics:
+            yield from ((name, probe.source) for name in (metric.name, *metric.aliases))
+
+
+def _at(probe: ProbeDef, message: str, hint: str = "") -> Problem:
+    file, _, line = probe.source.rpartition(":")
+    return Problem(file, int(line), 1, message, hint)
