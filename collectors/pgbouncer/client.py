@@ -76,7 +76,11 @@ def _tls_context(options: PgbouncerOptions) -> ssl.SSLContext | None:
     mode, ca_file = options.tls_mode, options.tls.ca_file
     if mode == "disable":
         return None
-    context = ssl.create_default_context(cafile=ca_file)
+    try:
+        context = ssl.create_default_context(cafile=ca_file)
+    except OSError as error:
+        reason = "it holds no certificate" if isinstance(error, ssl.SSLError) else error.strerror
+        raise errors.TlsFailed(f"{options.address}: tls.ca_file {ca_file} cannot be used: {reason}") from None
     if mode != "verify-full":
         context.check_hostname = False
     if mode in ("prefer", "require") and not ca_file:
@@ -89,6 +93,8 @@ def _translated(options: PgbouncerOptions) -> Iterator[None]:
     where = options.address
     try:
         yield
+    except errors.CollectError:
+        raise
     except (SecretError, ScramFailed, PasswordNeeded) as error:
         raise errors.BadCredentials(f"{where}: {error}") from None
     except NoTls as error:
