@@ -1,0 +1,152 @@
+"""Renders the snapshot for Prometheus: text format 0.0.4 and OpenMetrics 1.0."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from collectors.model import Kind, MetricDef
+from daemon.block import Block, Layout
+from daemon.http.text import help_text
+from daemon.known import TargetState
+
+TEXT = "text/plain; version=0.0.4; charset=utf-8"
+OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+PIECE_BYTES = 1 << 18
+_SLICE_SECONDS = 0.005
+"""The loop waits no longer than this for the rest of a page."""
+_SUMMARY_LIKE = ("_count", "_sum", "_bucket")
+"""What only histograms and summaries may end in."""
+
+
+class Part(NamedTuple):
+    """A column of some blocks that belongs to one family."""
+
+    blocks: Sequence[Block]
+    column: int
+
+
+@dataclass(slots=True)
+class Family:
+    """Everything that is shown under one metric name."""
+
+    metric: MetricDef
+    parts: list[Part] = field(default_factory=list)
+    extra: list[bytes] = field(default_factory=list)
+    """Lines that are not the snapshot's: the daemon's own, process-wide ones."""
+    mixed: bool = False
+    """Targets disagree about what kind of metric it is."""
+
+
+def families_of(
+    states: Iterable[TargetState], probes: Collection[str] = (), own: Iterable[tuple[MetricDef, bytes]] = ()
+) -> dict[str, Family]:
+    """Return what is shown of these targets, by metric name in order; of some probes only, if named.
+
+    The answer is one consistent view: what is recorded later does not change it.
+    """
+    groups: dict[Layout, list[Block]] = {}
+    for state in states:
+        for block in state.blocks(probes):
+            groups.setdefault(block.layout, []).append(block)
+    families: dict[str, Family] = {}
+    for layout, blocks in groups.items():
+        for column, metric in enumerate(layout.metrics):
+            _family(families, metric).parts.append(Part(blocks, column))
+    for metric, lines in own:
+        _family(families, metric).extra.append(lines)
+    return dict(sorted(families.items()))
+
+
+async def render(
+    families: Mapping[str, Family], *, openmetrics: bool = False, aliases: bool = False
+) -> AsyncIterator[bytes]:
+    """Give the page in pieces of about 256 KB, letting the loop do other things every few ms."""
+    older = _aliases(families) if aliases else {}
+    out: list[bytes] = []
+    size = 0
+    clock = _Slices()
+    for name, family in [*families.items(), *((alias, families[name]) for alias, name in older.items())]:
+        start = len(out)
+        out.append(header(name, family, families, openmetrics=openmetrics))
+        for part in family.parts:
+            for block in part.blocks:
+                block.text(part.column, out)
+                if clock.over():
+                    await asyncio.sleep(0)
+        out.extend(family.extra)
+        if len(out) == start + 1:
+            out.pop()
+            continue
+        if name in older:
+            out[start + 1 :] = [_renamed(piece, older[name], name) for piece in out[start + 1 :]]
+        size += sum(map(len, out[start:]))
+        if size >= PIECE_BYTES:
+            yield b"".join(out)
+            out, size = [], 0
+    if openmetrics:
+        out.append(b"# EOF\n")
+    if out:
+        yield b"".join(out)
+
+
+def header(name: str, family: Family, names: Collection[str], *, openmetrics: bool) -> bytes:
+    """Return the HELP and TYPE lines of a family.
+
+    A name that breaks the rules of its type (a counter not ending in `_total`, a gauge that does, or
+    that ends like a part of a histogram) is left untyped: so readers and `promtool` take it as it is.
+    """
+    kind = "" if family.mixed else _kind(name, family.metric.kind)
+    if openmetrics and kind == Kind.COUNTER:
+        stem = name.removesuffix("_total")
+        kind, name = ("", name) if stem in names else (kind, stem)
+    kind = kind or ("unknown" if openmetrics else "untyped")
+    text = help_text(family.metric.help, quotes=openmetrics)
+    return f"# HELP {name} {text}\n# TYPE {name} {kind}\n".encode("utf-8", "replace")
+
+
+def _kind(name: str, kind: Kind) -> str:
+    if kind is Kind.COUNTER:
+        return kind.value if name.endswith("_total") and len(name) > len("_total") else ""
+    return "" if name.endswith(("_total", *_SUMMARY_LIKE)) else kind.value
+
+
+def _family(families: dict[str, Family], metric: MetricDef) -> Family:
+    family = families.get(metric.name)
+    if family is None:
+        family = families[metric.name] = Family(metric)
+    elif family.metric.kind is not metric.kind:
+        family.mixed = True
+    return family
+
+
+def _aliases(families: Mapping[str, Family]) -> dict[str, str]:
+    """Return older name -> name; one that is taken by another family is left out."""
+    older: dict[str, str] = {}
+    for name, family in families.items():
+        for alias in family.metric.aliases:
+            if alias not in families:
+                older.setdefault(alias, name)
+    return dict(sorted(older.items()))
+
+
+def _renamed(piece: bytes, name: str, alias: str) -> bytes:
+    """Return the lines under another name; labels hold no line end, so each of those begins a line."""
+    new = b"\n" + alias.encode() + b"{"
+    return (b"\n" + piece).replace(b"\n" + name.encode() + b"{", new)[1:]
+
+
+class _Slices:
+    """Tells when it is time to let others run."""
+
+    def __init__(self) -> None:
+        self._until = time.perf_counter() + _SLICE_SECONDS
+
+    def over(self) -> bool:
+        if (now := time.perf_counter()) < self._until:
+            return False
+        self._until = now + _SLICE_SECONDS
+        return True

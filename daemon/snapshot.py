@@ -1,0 +1,231 @@
+"""What is known right now of every target. Belongs to the event loop: nothing here is thread-safe.
+
+Unknown is absent, never 0: frames go when their probe gave nothing for too long, when the target is
+down, and when the probe or the database is no longer there.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TypeVar
+from weakref import WeakValueDictionary
+
+from collectors.engine import Engine
+from collectors.model import (
+    Cost,
+    Failure,
+    Frame,
+    MetricDef,
+    Observation,
+    ProbeInfo,
+    Rejection,
+    Target,
+    Up,
+)
+from daemon.block import Block, Layout, continued
+from daemon.fit import fit
+from daemon.known import Held, TargetState
+
+_T = TypeVar("_T")
+FORGET_TEXT_SECONDS = 300.0
+"""Rendered text of a target that nobody scraped for so long is freed."""
+
+
+class Snapshot:
+    """The newest frames of all targets, and how each probe fared.
+
+    `clock` gives monotonic seconds: a wall clock that jumps must make nothing stale or fresh.
+    """
+
+    def __init__(self, engines: Mapping[str, Engine], clock: Callable[[], float] = time.monotonic) -> None:
+        self.engines = engines
+        self.clock = clock
+        self._targets: dict[str, TargetState] = {}
+        self._layouts: WeakValueDictionary[tuple[MetricDef, ...], Layout] = WeakValueDictionary()
+        self._next_expiry = float("inf")
+
+    def add_target(self, target: Target) -> None:
+        """Begin with a target; one of that name is replaced, and what was known of it forgotten."""
+        self._targets[target.name] = TargetState(target)
+
+    def remove_target(self, name: str) -> None:
+        """Forget a target and everything it showed; an unknown name is fine."""
+        self._targets.pop(name, None)
+
+    def record_up(self, name: str, up: Up) -> None:
+        """Take the answer to "does it answer?"; a no drops every frame of the target at once."""
+        state = self._targets.get(name)
+        if state is None:
+            return
+        if state.up is None or state.up.up != up.up:
+            state.since = up.at
+        state.up = up
+        state.version += 1
+        if up.up:
+            state.last_seen = up.at
+        else:
+            state.held.clear()
+        engine = self.engines.get(state.target.engine)
+        if engine is not None:
+            metric = engine.up_metric
+            frame = Frame((metric,), [("",) * len(metric.labels)], [[int(up.up)]])
+            blocks = self._blocks(state, "", [frame], up.at, state.up_blocks)
+            state.up_blocks = continued(blocks, state.up_blocks)
+        self._forget_text(state)
+
+    def record(self, name: str, observation: Observation, info: ProbeInfo) -> None:
+        """Take what one run of a probe gave; its frames must not be changed afterwards.
+
+        A failed run keeps the earlier frames until they are too old. An answer that comes in after
+        the target went down is not shown.
+        """
+        state = self._targets.get(name)
+        if state is None:
+            return
+        flaw = _flaw(observation.frames)
+        probe = state.probe(observation.probe)
+        probe.info = info
+        probe.ran(observation, observation.failure or flaw)
+        state.version += 1
+        answered = observation.failure is None or bool(observation.frames)
+        if answered and flaw is None and (state.up is None or state.up.up):
+            self._hold(state, observation, info)
+        self._forget_text(state)
+
+    def skip(self, name: str, probe: str, reason: str) -> None:
+        """Count a run that did not take place: busy, budget, distress, backoff, stuck."""
+        state = self._targets.get(name)
+        if state is not None:
+            skipped = state.probe(probe).skipped
+            skipped[reason] = skipped.get(reason, 0) + 1
+            state.version += 1
+
+    def due(self, name: str, probe: str, at: float) -> None:
+        """Note when a probe will run next, Unix time; shown by the API."""
+        state = self._targets.get(name)
+        if state is not None:
+            state.probe(probe).next_at = at
+
+    def reject(self, name: str, rejections: Sequence[Rejection]) -> None:
+        """Note what is not collected at this target, and why; replaces what was noted before."""
+        state = self._targets.get(name)
+        if state is not None and tuple(rejections) != state.rejections:
+            state.rejections = tuple(rejections)
+            state.version += 1
+
+    def keep_probes(self, name: str, probes: Collection[str]) -> None:
+        """Forget the probes that left the plan."""
+        state = self._targets.get(name)
+        if state is None:
+            return
+        for key in [key for key in state.held if key[0] not in probes]:
+            del state.held[key]
+        for probe in [probe for probe in state.probes if probe not in probes]:
+            del state.probes[probe]
+        state.version += 1
+
+    def keep_databases(self, name: str, databases: Collection[str]) -> None:
+        """Forget what was seen in databases that are gone."""
+        state = self._targets.get(name)
+        if state is None:
+            return
+        for key in [key for key in state.held if key[1] and key[1] not in databases]:
+            del state.held[key]
+        for probe in state.probes.values():
+            probe.keep_databases(databases)
+        state.version += 1
+
+    def set_own(self, name: str, frames: Sequence[Frame], at: float) -> None:
+        """Show the daemon's own metrics of a target; these do not count towards its cap."""
+        state = self._targets.get(name)
+        if state is not None:
+            blocks = self._blocks(state, "", frames, at, state.own_blocks)
+            state.own_blocks = continued(blocks, state.own_blocks)
+
+    def states(self) -> Mapping[str, TargetState]:
+        """Return what is known of each target, in the order of the configuration; only to read."""
+        self._drop_stale()
+        return self._targets
+
+    def scraped(self, names: Collection[str]) -> None:
+        """Note that these targets are being rendered, so that their text is kept."""
+        now = self.clock()
+        for name in names:
+            if (state := self._targets.get(name)) is not None:
+                state.scraped_at = now
+                state.has_text = True
+
+    def _hold(self, state: TargetState, observation: Observation, info: ProbeInfo) -> None:
+        key = (observation.probe, observation.database)
+        old = state.held.pop(key, None)
+        before = old.blocks if old else []
+        blocks = self._blocks(state, observation.probe, observation.frames, observation.at, before)
+        every = info.every_seconds or state.target.interval_seconds
+        until = self.clock() + max(3 * every, every + 2 * info.within_seconds)
+        held = Held(*key, info.cost, blocks, until, left_out=observation.dropped)
+        fixed = Held("", "", Cost.LIGHT, state.up_blocks, until)
+        fit(held, old, list(state.held.values()), fixed, state.target.series_max)
+        held.blocks = continued(held.blocks, before)
+        state.held[key] = held
+        self._next_expiry = min(self._next_expiry, until)
+
+    def _blocks(
+        self, state: TargetState, probe: str, frames: Sequence[Frame], at: float, old: Sequence[Block]
+    ) -> list[Block]:
+        layouts = [block.layout for block in old]
+        blocks = []
+        for frame in frames:
+            # Equal tuples of the same objects compare in no time; hashing them does not.
+            layout = next((each for each in layouts if each.metrics == frame.metrics), None)
+            columns = [_listed(column) for column in frame.columns]
+            blocks.append(
+                Block(
+                    state.origin,
+                    probe,
+                    layout or self._layout(frame.metrics),
+                    _listed(frame.keys),
+                    columns,
+                    at,
+                )
+            )
+        return blocks
+
+    def _layout(self, metrics: tuple[MetricDef, ...]) -> Layout:
+        layout = self._layouts.get(metrics)
+        if layout is None:
+            layout = self._layouts[metrics] = Layout(metrics)
+        return layout
+
+    def _forget_text(self, state: TargetState) -> None:
+        if state.has_text and self.clock() - state.scraped_at > FORGET_TEXT_SECONDS:
+            state.has_text = False
+            for block in state.blocks():
+                block.forget_text()
+
+    def _drop_stale(self) -> None:
+        now = self.clock()
+        if now < self._next_expiry:
+            return
+        soonest = float("inf")
+        for state in self._targets.values():
+            for key in [key for key, held in state.held.items() if held.until <= now]:
+                del state.held[key]
+            soonest = min(soonest, min((held.until for held in state.held.values()), default=soonest))
+        self._next_expiry = soonest
+
+
+def _listed(values: Sequence[_T]) -> list[_T]:
+    return values if isinstance(values, list) else list(values)
+
+
+def _flaw(frames: Sequence[Frame]) -> Failure | None:
+    """Return what is wrong with a frame's shape: one bad probe must not spoil every scrape."""
+    for frame in frames:
+        wide = len(frame.columns) == len(frame.metrics)
+        high = all(len(column) == len(frame.keys) for column in frame.columns)
+        widths = set(map(len, frame.keys))
+        if not (wide and high and all({len(metric.labels)} >= widths for metric in frame.metrics)):
+            names = ", ".join(metric.name for metric in frame.metrics)
+            return Failure("malformed", f"rows, columns and labels do not match in the frame of {names}")
+    return None
