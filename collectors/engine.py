@@ -9,6 +9,7 @@ from typing import Protocol
 
 from pydantic import BaseModel
 
+from collectors.catalogue import CatalogueEntry
 from collectors.definition import ProbeDef
 from collectors.model import MetricDef, Observation, ProbeInfo, Rejection, Target, Up
 
@@ -78,6 +79,8 @@ class Engine:
     """All declared probes, for the catalogue."""
     observe: Callable[[Target, Sequence[ProbeDef]], Observer]
     """Makes the observer of one target; the second argument is what the user declared himself."""
+    catalogue: Callable[[], Sequence[CatalogueEntry]] | None = None
+    """All metrics, where `definitions` does not tell of all of them."""
     custom_sql: bool = False
     """Whether users may add probes of their own to it."""
     address: Callable[[Target], str] = field(default=lambda target: target.name)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from collectors.definition import ProbeDef
 from collectors.engine import Engine
 from collectors.model import Kind, MetricDef, Target
-from collectors.postgresql.catalogue import declared
+from collectors.postgresql.catalogue import declared, entries
 from collectors.postgresql.observer import PostgresObserver
 from collectors.postgresql.options import PostgresOptions
 
@@ -30,6 +30,7 @@ ENGINE = Engine(
         help="Whether the server answers: 1, or 0 with the cause in dbarchitect_target_down.",
     ),
     definitions=declared,
+    catalogue=entries,
     observe=_observe,
     custom_sql=True,
     address=_address,
