@@ -4,48 +4,41 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
-from collectors.definition import ProbeDef
 from collectors.registry import engines
 from collectors.secret_ref import SecretRef
 from collectors.strict_yaml import Document, Problem, did_you_mean
+from daemon.config.known import Known
 from daemon.config.messages import Place, where
 from daemon.config.model import Config, DefaultSettings, TargetSettings
 from daemon.config.targets import target_of
 
 Indexed = Sequence[tuple[int, TargetSettings]]
-Probes = Mapping[str, Sequence[ProbeDef]]
 
 
 def of_targets(
-    targets: Indexed,
-    defaults: DefaultSettings,
-    document: Document,
-    builtin: Probes,
-    custom: Sequence[ProbeDef],
+    targets: Indexed, defaults: DefaultSettings, document: Document, known: Mapping[str, Known]
 ) -> list[Problem]:
     """Return names that stand twice, and probes or labels that do not fit the engine."""
     problems = _twice(_written_names(document), document, "target")
-    known = {
-        name: _names(builtin[name]) | _names([one for one in custom if one.engine == name])
-        for name in builtin
-    }
-    everything = set().union(*known.values())
-    problems += _unknown_probes(defaults.collect, ("defaults", "collect"), document, everything)
-    taken = {name: _metric_labels([*builtin[name], *custom], name) for name in builtin}
+    every = {name for one in known.values() for name in one.probes}
+    problems += _unknown_probes(defaults.collect, ("defaults", "collect"), document, every)
     for index, target in targets:
         at: Place = ("targets", index)
-        problems += _unknown_probes(target.collect, (*at, "collect"), document, known[target.engine])
-        for label in target.labels:
-            metric = taken[target.engine].get(label)
-            if metric:
-                message = f"the metric {metric} has a label {label!r} of its own: choose another name"
-                problems.append(document.problem((*at, "labels", label), f"{where(at)}.labels: {message}"))
+        names = known[target.engine]
+        problems += _unknown_probes(target.collect, (*at, "collect"), document, names.probes)
+        for label in target.labels.keys() & names.labels.keys():
+            message = f"the metric {names.labels[label]} has a label {label!r} of its own"
+            problems.append(
+                document.problem(
+                    (*at, "labels", label), f"{where(at)}.labels: {message}", "choose another name"
+                )
+            )
     return problems
 
 
@@ -125,9 +118,10 @@ def secrets_in(value: Any, place: Place = ()) -> Iterator[tuple[Place, SecretRef
 
 def _written_names(document: Document) -> list[tuple[str, Place]]:
     """Return the names of all targets, also of those that are wrong otherwise."""
+    written = document.value.get("targets")
     return [
         (body["name"], ("targets", index, "name"))
-        for index, body in enumerate(document.value.get("targets") or ())
+        for index, body in enumerate(written if isinstance(written, list) else ())
         if isinstance(body, dict) and isinstance(body.get("name"), str)
     ]
 
@@ -148,7 +142,7 @@ def _twice(
 
 
 def _unknown_probes(
-    collect: Mapping[str, bool], at: Place, document: Document, known: set[str]
+    collect: Mapping[str, bool], at: Place, document: Document, known: Collection[str]
 ) -> list[Problem]:
     return [
         document.problem(
@@ -159,21 +153,6 @@ def _unknown_probes(
         for name in collect
         if name != "*" and name not in known
     ]
-
-
-def _names(probes: Sequence[ProbeDef]) -> set[str]:
-    return {probe.name for probe in probes}
-
-
-def _metric_labels(probes: Sequence[ProbeDef], engine: str) -> dict[str, str]:
-    """Return label -> a metric that has it."""
-    return {
-        label: metric.name
-        for probe in probes
-        if probe.engine == engine
-        for metric in probe.metrics
-        for label in metric.labels
-    }
 
 
 def _not_a_file(path: Path) -> str:

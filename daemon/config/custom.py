@@ -12,6 +12,7 @@ from collectors.definition import load as load_definitions
 from collectors.engine import Engine
 from collectors.registry import engines
 from collectors.strict_yaml import Document, InvalidFile, Problem, did_you_mean
+from daemon.config.known import Known
 from daemon.config.messages import Place, where
 from daemon.config.model import MetricsFile
 
@@ -25,7 +26,7 @@ _NOT_CODE = re.compile(
 
 
 def read_all(
-    entries: Sequence[MetricsFile], document: Document, builtin: Mapping[str, Sequence[ProbeDef]]
+    entries: Sequence[MetricsFile], document: Document, builtin: Mapping[str, Known]
 ) -> tuple[list[ProbeDef], list[Problem]]:
     """Return what `metrics_files` declares, with every mistake in it."""
     probes: list[ProbeDef] = []
@@ -89,30 +90,23 @@ def wrong_sql(sql: str) -> str:
     return ""
 
 
-def _clashes(probes: Sequence[ProbeDef], builtin: Mapping[str, Sequence[ProbeDef]]) -> Iterator[Problem]:
-    names = {(engine, probe.name): probe.source for engine, all_ in builtin.items() for probe in all_}
-    metrics = {metric: source for all_ in builtin.values() for metric, source in _given(all_)}
-    metrics |= {engine.up_metric.name: f"engine {engine.name}" for engine in engines().values()}
+def _clashes(probes: Sequence[ProbeDef], builtin: Mapping[str, Known]) -> Iterator[Problem]:
+    names = {(engine, name): source for engine, one in builtin.items() for name, source in one.probes.items()}
+    metrics = {metric: source for one in builtin.values() for metric, source in one.metrics.items()}
     for probe in probes:
         other = names.setdefault((probe.engine, probe.name), probe.source)
         if other != probe.source:
             yield _at(probe, f"there is already a probe {probe.name!r} ({other})", "choose another name")
-        mine = list(_given([probe]))
-        for metric, _ in mine:
+        for metric in (name for one in probe.metrics for name in (one.name, *one.aliases)):
             if metric.startswith(OWN_PREFIX):
                 yield _at(
-                    probe, f"{probe.name}: {metric!r} begins with {OWN_PREFIX}, which is the daemon's own"
+                    probe, f"{probe.name}: {metric!r} begins with {OWN_PREFIX}, the daemon's own prefix"
                 )
-            elif metric in metrics and metrics[metric] != probe.source:
-                message = f"{probe.name}: the metric {metric!r} exists already ({metrics[metric]})"
+                continue
+            given = metrics.setdefault(metric, probe.source)
+            if given != probe.source:
+                message = f"{probe.name}: the metric {metric!r} exists already ({given})"
                 yield _at(probe, message, "choose another name")
-        metrics |= {metric: source for metric, source in mine if metric not in metrics}
-
-
-def _given(probes: Sequence[ProbeDef]) -> Iterator[tuple[str, str]]:
-    for probe in probes:
-        for metric in probe.metrics:
-            yield from ((name, probe.source) for name in (metric.name, *metric.aliases))
 
 
 def _at(probe: ProbeDef, message: str, hint: str = "") -> Problem:

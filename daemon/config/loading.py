@@ -14,6 +14,7 @@ from collectors.secret_ref import FOLDER
 from collectors.strict_yaml import Document, InvalidFile, Problem, did_you_mean
 from collectors.strict_yaml import read as read_yaml
 from daemon.config import checks, custom
+from daemon.config.known import known_of, with_custom
 from daemon.config.messages import problems_in
 from daemon.config.model import Config, DefaultSettings, TargetSettings
 
@@ -70,10 +71,12 @@ class _Reader:
         """Return the configuration; it holds only when there are no problems."""
         config, bad = self._frame()
         targets = self._targets(config)
-        builtin = {name: engine.definitions() for name, engine in engines().items()}
+        builtin = {name: known_of(engine) for name, engine in engines().items()}
         probes, found = custom.read_all(config.metrics_files, self.document, builtin)
         self.problems += found
-        self.problems += checks.of_targets(targets, config.defaults, self.document, builtin, probes)
+        self.problems += checks.of_targets(
+            targets, config.defaults, self.document, with_custom(builtin, probes)
+        )
         self.warnings += checks.same_address(targets, self.document)
         if not bad & {"daemon", "http"}:
             self.problems += checks.of_daemon(config, self.document)

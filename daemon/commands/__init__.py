@@ -1,0 +1,1 @@
+"""The subcommands of `dbarchitect`, one file each."""
