@@ -1,9 +1,9 @@
 """One frame as the snapshot holds it, with the text that was rendered from it.
 
-Text is made at the first scrape, in chunks of 256 rows per metric. When the probe brings its next
-frame, chunks whose labels and values did not change are taken over, so that a small change costs
-little however many series there are. A block never changes what it shows: who holds one while the
-snapshot moves on still sees one consistent frame.
+Text is made at the first scrape, in chunks of some rows per metric. When the probe brings its next
+frame, chunks whose labels did not change are taken over, and single lines in them replaced: a small
+change costs little however many series there are. A block never changes what it shows: who holds one
+while the snapshot moves on still sees one consistent frame.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from collectors.model import LabelValues, MetricDef, Number
-from daemon.http.text import lines, rows_of
+from daemon.http.text import lines, patched, rows_of
 
-ROWS = 256
+ROWS = 128
 
 
 class Origin:
@@ -149,16 +149,25 @@ class Block:
         if rows is None:
             template = ",".join(f'{self.origin.label(name)}="%s"' for name in names) + "} "
             rows = self._rows[place] = rows_of(template, self.keys[chunk * ROWS : (chunk + 1) * ROWS])
-        comma = "," if names and self.origin.text else ""
-        return lines(f"{self.layout.metrics[column].name}{{{self.origin.text}{comma}", rows, values)
+        return lines(self._prefix(column), rows, values)
 
     def _take_chunk(self, old: Block, chunk: int, rows: slice, chunks: int, before: int) -> None:
         for scheme in range(len(self.layout.schemes)):
             self._rows[scheme * chunks + chunk] = old._rows[scheme * before + chunk]
         for column, values in enumerate(self.columns):
             piece = old._text[column * before + chunk]
-            if piece is not None and values[rows] == old.columns[column][rows]:
-                self._text[column * chunks + chunk] = piece
+            if piece is None:
+                continue
+            then, now = old.columns[column][rows], values[rows]
+            labels = self._rows[self.layout.which[column] * chunks + chunk]
+            if then != now and labels is not None:
+                piece = patched(piece, self._prefix(column), labels, then, now)
+            self._text[column * chunks + chunk] = piece
+
+    def _prefix(self, column: int) -> str:
+        metric = self.layout.metrics[column]
+        comma = "," if metric.labels and self.origin.text else ""
+        return f"{metric.name}{{{self.origin.text}{comma}"
 
 
 def continued(blocks: list[Block], old: Sequence[Block]) -> list[Block]:

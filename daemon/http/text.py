@@ -4,28 +4,51 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import chain
+from itertools import chain, islice
+
+from pydantic_core import to_json
 
 from collectors.model import LabelValues
 
 _ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\x00": "\ufffd"})
-_PLAIN = (int, float)
+_PLAIN = {int, float, type(None)}
 _MAX = 1.7e308
+_DIGITS_MAX = 300
+"""What is longer is a whole number too large for a float, which readers refuse."""
+_FEW = 4
 
 
 def lines(prefix: str, rows: Sequence[str], values: Sequence[object]) -> bytes:
     """Return one line per value that is there; `prefix` + row is everything before the number."""
-    if _all_plain(values):
-        text = "".join([f"{prefix}{row}{value!r}\n" for row, value in zip(rows, values, strict=True)])
+    texts = _texts(values)
+    if all(texts):
+        text = "".join([f"{prefix}{row}{value}\n" for row, value in zip(rows, texts, strict=True)])
     else:
-        text = "".join(
-            [
-                f"{prefix}{row}{rendered}\n"
-                for row, value in zip(rows, values, strict=True)
-                if (rendered := number(value))
-            ]
-        )
+        text = "".join([f"{prefix}{row}{value}\n" for row, value in zip(rows, texts, strict=True) if value])
     return text.encode("utf-8", "replace")
+
+
+def patched(
+    piece: bytes, prefix: str, rows: Sequence[str], then: Sequence[object], now: Sequence[object]
+) -> bytes | None:
+    """Return the lines of `then` with those replaced that differ in `now`; None when most of them do."""
+    most = len(now) // 4
+    pairs = enumerate(zip(then, now, strict=True))
+    changed = list(islice((row for row, (old, new) in pairs if old != new), most + 1))
+    if len(changed) > most:
+        return None
+    old_lines = piece.split(b"\n")
+    old_lines.pop()
+    if len(old_lines) != len(then) - then.count(None):
+        return None
+    found = iter(old_lines)
+    whole = [b"" if value is None else next(found) for value in then] if None in then else old_lines
+    for row in changed:
+        value = number(now[row])
+        whole[row] = f"{prefix}{rows[row]}{value}".encode("utf-8", "replace") if value else b""
+    if not all(whole):
+        whole = [line for line in whole if line]
+    return b"\n".join([*whole, b""]) if whole else b""
 
 
 def rows_of(template: str, keys: Sequence[LabelValues]) -> list[str]:
@@ -73,14 +96,17 @@ def _special(real: float) -> str:
     return "NaN" if math.isnan(real) else "+Inf" if real > 0 else "-Inf"
 
 
-def _all_plain(values: Sequence[object]) -> bool:
-    """Tell whether Python's own `repr` is right for every value: finite ints and floats only."""
-    kinds = set(map(type, values))
-    if not kinds.issubset(_PLAIN):
-        return False
-    try:
-        if int in kinds:
-            return math.isfinite(float(sum(map(abs, values))))  # type: ignore[arg-type]
-        return math.isfinite(sum(values))  # type: ignore[arg-type]
-    except OverflowError:
-        return False
+def _texts(values: Sequence[object]) -> list[str]:
+    """Return `number` of each value.
+
+    pydantic's JSON writer gives the shortest exact digits as `repr` does, in a sixth of the time.
+    """
+    if len(values) < _FEW or not _PLAIN.issuperset(map(type, values)):
+        return [number(value) for value in values]
+    raw = to_json(values, inf_nan_mode="constants")
+    if b"n" in raw:
+        raw = raw.replace(b"null", b"").replace(b"-Infinity", b"-Inf").replace(b"Infinity", b"+Inf")
+    texts = raw[1:-1].decode().split(",")
+    if len(raw) > _DIGITS_MAX and max(map(len, texts)) > _DIGITS_MAX:
+        return [number(value) for value in values]
+    return texts
