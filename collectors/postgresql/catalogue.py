@@ -13,7 +13,7 @@ from collectors.engine import metrics_files
 from collectors.postgresql.probe import CodeProbe
 
 ENGINE_NAME = "postgresql"
-CODE_MODULES: tuple[str, ...] = ()
+CODE_MODULES: tuple[str, ...] = ("settings",)
 """Modules of this package that have `PROBES`."""
 
 

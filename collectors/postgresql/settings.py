@@ -59,7 +59,7 @@ def in_base_unit(setting: str, unit: str, vartype: str) -> tuple[Number, str] | 
 
 
 def _factor(unit: str) -> tuple[float, str]:
-    """Return what one `unit` (`ms`, `8kB`) is in its base unit, and that; ("", 1) for none or an unknown one."""
+    """Return what one `unit` (`ms`, `8kB`) is in its base unit, and that; 1 and "" when there is none."""
     found = _UNIT.fullmatch(unit)
     if found is None:
         return 1, ""
@@ -121,7 +121,7 @@ PROBES = (
             metrics=(PENDING, PENDING_NUMBER),
             rows_max=1000,
         ),
-        help="Numeric and boolean settings as pg_settings_<name>, in seconds and bytes, and pending restarts.",
+        help="Numeric and boolean settings, as pg_settings_<name> in seconds or bytes, and pending restarts.",
         make=_make,
     ),
 )
