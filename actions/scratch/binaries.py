@@ -71,9 +71,14 @@ async def within_reach(binaries: Binaries, place: Place) -> Binaries:
     """
     if await _runs(binaries, place):
         return binaries
+    # Wheels keep the libraries they bring in a directory beside the package, found by its relative place.
+    libraries = binaries.prefix.parent.with_name(f"{binaries.prefix.parent.name}.libs")
     target = place.path / f"pg{binaries.major}"
-    copied = replace(binaries, bindir=target / binaries.bindir.name, origin="given")
-    await asyncio.to_thread(_copy, binaries.prefix, target)
+    prefix = target / binaries.prefix.parent.name / binaries.prefix.name
+    await asyncio.to_thread(_copy, binaries.prefix, prefix)
+    await asyncio.to_thread(_copy, libraries, target / libraries.name)
+    await asyncio.to_thread(_open, target)
+    copied = replace(binaries, bindir=prefix / binaries.bindir.name)
     if not await _runs(copied, place):
         raise ScratchError(
             f"user {place.account.name} cannot run {binaries.bindir}/postgres, nor a copy of it in "
@@ -138,11 +143,14 @@ async def _runs(binaries: Binaries, place: Place) -> bool:
     return _VERSION.search(said) is not None
 
 
-def _copy(prefix: Path, target: Path) -> None:
-    if not target.exists():
-        shutil.copytree(prefix, target, symlinks=True)
-    for path in (target, *target.rglob("*")):
+def _copy(source: Path, target: Path) -> None:
+    if source.is_dir() and not target.exists():
+        shutil.copytree(source, target, symlinks=True)
+
+
+def _open(directory: Path) -> None:
+    """Let everybody read the copies, whatever umask the originals were made with."""
+    for path in (directory, *directory.rglob("*")):
         if not path.is_symlink():
-            path.chmod(
-                path.stat().st_mode | (0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
-            )
+            mode = path.stat().st_mode
+            path.chmod(mode | (0o755 if mode & 0o100 else 0o644))

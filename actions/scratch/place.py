@@ -152,7 +152,7 @@ def _end_postgres(pid_file: Path) -> None:
     """Kill a server that was left, and free the shared memory that a killed one cannot free itself."""
     try:
         lines = pid_file.read_text().splitlines()
-        pid = int(lines[0])
+        pid = abs(int(lines[0]))  # negative is a server of one process, as initdb runs it
     except (OSError, ValueError, IndexError):
         return
     with contextlib.suppress(psutil.NoSuchProcess):
