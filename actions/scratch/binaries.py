@@ -75,9 +75,7 @@ async def within_reach(binaries: Binaries, place: Place) -> Binaries:
     libraries = binaries.prefix.parent.with_name(f"{binaries.prefix.parent.name}.libs")
     target = place.path / f"pg{binaries.major}"
     prefix = target / binaries.prefix.parent.name / binaries.prefix.name
-    await asyncio.to_thread(_copy, binaries.prefix, prefix)
-    await asyncio.to_thread(_copy, libraries, target / libraries.name)
-    await asyncio.to_thread(_open, target)
+    await _copy_to_the_end({binaries.prefix: prefix, libraries: target / libraries.name}, target)
     copied = replace(binaries, bindir=prefix / binaries.bindir.name)
     if not await _runs(copied, place):
         raise ScratchError(
@@ -141,6 +139,21 @@ async def _runs(binaries: Binaries, place: Place) -> bool:
     except ScratchError:
         return False
     return _VERSION.search(said) is not None
+
+
+async def _copy_to_the_end(wanted: dict[Path, Path], within: Path) -> None:
+    """Copy in a thread and wait for it even when cancelled: it must not write to what is being removed."""
+    running = asyncio.get_running_loop().run_in_executor(None, _copy_all, wanted, within)
+    try:
+        await asyncio.shield(running)
+    finally:
+        await asyncio.wait([running])
+
+
+def _copy_all(wanted: dict[Path, Path], within: Path) -> None:
+    for source, target in wanted.items():
+        _copy(source, target)
+    _open(within)
 
 
 def _copy(source: Path, target: Path) -> None:

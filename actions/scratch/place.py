@@ -19,7 +19,7 @@ from actions.scratch.account import Account
 from actions.scratch.errors import ScratchError
 from actions.scratch.process import MARK, kill_tree
 
-_PREFIX = "dbarch-"
+PREFIX = "dbarch-"
 _OWNER = "owner"
 _LONGEST_BASE = 50
 """Paths of Unix sockets end at 107 bytes; below this base ours need at most 50 more."""
@@ -35,10 +35,10 @@ class Place:
         atexit.register(self.remove)
 
     @classmethod
-    def make(cls) -> Place:
-        """Make a new directory; raises `ScratchError` when no directory for temporary files will do."""
+    def make(cls, base: Path | None = None) -> Place:
+        """Make a new directory, in `base` or where temporary files go; raises `ScratchError`."""
         account = Account.current()
-        path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=_base(account)))
+        path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=_base(account, base)))
         # The servers' user has to pass through, and needs to see nothing.
         path.chmod(0o711)
         (path / _OWNER).write_text(_signature(psutil.Process()))
@@ -73,27 +73,35 @@ class Place:
 
 
 @contextlib.asynccontextmanager
-async def scratch_place() -> AsyncIterator[Place]:
-    """Give a private directory for the time of the block, after clearing what killed runs have left."""
-    await asyncio.to_thread(reap_stale)
-    place = await asyncio.to_thread(Place.make)
+async def scratch_place(base: Path | None = None) -> AsyncIterator[Place]:
+    """Give a private directory for the time of the block, after clearing what killed runs have left.
+
+    It is made in `base`, or where temporary files go.
+    """
+    await asyncio.to_thread(reap_stale, base)
+    place = await asyncio.to_thread(Place.make, base)
     try:
         yield place
     finally:
         await asyncio.shield(asyncio.to_thread(place.remove))
 
 
-def reap_stale() -> list[Path]:
-    """Remove directories of runs that ended without a chance to do it; return which."""
+def reap_stale(base: Path | None = None) -> list[Path]:
+    """Remove directories of runs that ended without a chance to do it, in `base` too; return which."""
     bases = {Path(tempfile.gettempdir()), Path("/tmp"), Path("/var/tmp")}  # noqa: S108 - only ours are touched
-    found = [path for base in bases for path in base.glob(f"{_PREFIX}*")]
+    if base:
+        bases.add(base)
+    found = [path for base in bases for path in base.glob(f"{PREFIX}*")]
     stale = [path for path in found if _is_stale(path)]
     for path in stale:
         _clear(path)
     return stale
 
 
-def _base(account: Account) -> str:
+def _base(account: Account, given: Path | None) -> str:
+    if given:
+        _check_base(account, given)
+        return str(given)
     # Some desktops and CI systems give each user a TMPDIR that is deep or closed to others.
     for base in (tempfile.gettempdir(), "/tmp", "/var/tmp"):  # noqa: S108 - mkdtemp makes it private
         path = Path(base)
@@ -108,6 +116,16 @@ def _base(account: Account) -> str:
         f"no directory for temporary files that user {account.name} may enter: set TMPDIR to a short path "
         "whose directories are open to it (mode 711 or more)"
     )
+
+
+def _check_base(account: Account, path: Path) -> None:
+    how = "name another directory, or none at all"
+    if not path.is_dir() or not os.access(path, os.W_OK):
+        raise ScratchError(f"{path} is no directory that we may write to: {how}")
+    if len(str(path)) > _LONGEST_BASE:
+        raise ScratchError(f"{path} is too long for Unix sockets in it ({_LONGEST_BASE} bytes): {how}")
+    if not account.may_pass(path):
+        raise ScratchError(f"user {account.name}, whom the servers run as, may not enter {path}: {how}")
 
 
 def _signature(process: psutil.Process) -> str:
@@ -134,6 +152,7 @@ def _is_stale(path: Path) -> bool:
 
 
 def _clear(path: Path) -> None:
+    _unmount_within(path)
     for room in path.glob("*/"):
         _clear_room(room)
     for process in psutil.process_iter():
@@ -141,6 +160,16 @@ def _clear(path: Path) -> None:
             if process.environ().get(MARK) == str(path):
                 kill_tree(process.pid)
     shutil.rmtree(path, ignore_errors=True)
+
+
+def _unmount_within(path: Path) -> None:
+    """Take away the small disks that a killed run has left mounted; only root has made any."""
+    if os.geteuid() != 0:
+        return
+    mounts = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+    for mounted in mounts:
+        if mounted.startswith(f"{path}/"):
+            subprocess.run(["umount", "-l", mounted], check=False, capture_output=True)  # noqa: S603, S607
 
 
 def _clear_room(room: Path) -> None:
