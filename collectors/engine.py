@@ -33,6 +33,11 @@ class Observer(Protocol):
     what the server does: failures are values.
     """
 
+    @property
+    def sessions(self) -> int:
+        """Return how many sessions (connections) are open at the target."""
+        ...
+
     async def up(self) -> Up:
         """Ask whether the server answers, connecting if there is no session.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import structlog
 
@@ -14,6 +14,7 @@ from collectors.engine import Engine, Observer
 from collectors.model import Target
 from daemon.lane import Lane
 from daemon.schedule import Schedule
+from daemon.selfmetrics import SelfMetrics
 from daemon.snapshot import Snapshot
 from daemon.watch import Watch
 
@@ -28,10 +29,16 @@ class Fleet:
     """Runs the lanes of every target in one TaskGroup."""
 
     def __init__(
-        self, engines: Mapping[str, Engine], snapshot: Snapshot, schedule: Schedule, tasks: asyncio.TaskGroup
+        self,
+        engines: Mapping[str, Engine],
+        snapshot: Snapshot,
+        selfmetrics: SelfMetrics,
+        schedule: Schedule,
+        tasks: asyncio.TaskGroup,
     ) -> None:
         self._engines = engines
         self._snapshot = snapshot
+        self._selfmetrics = selfmetrics
         self._schedule = schedule
         self._tasks = tasks
         self._running: dict[str, list[asyncio.Task[None]]] = {}
@@ -87,7 +94,7 @@ class Fleet:
             return engine.observe(target, custom)
 
         self._snapshot.add_target(target)
-        watch = Watch(target, observe, self._snapshot, self._rng)
+        watch = Watch(target, observe, self._snapshot, self._selfmetrics.target(target.name), self._rng)
         self.watches[target.name] = watch
         self._start(target.name, watch.lanes)
         self._schedule.add(target.name, target.interval_seconds, watch.tick)
@@ -103,6 +110,7 @@ class Fleet:
         await asyncio.wait(tasks, timeout=CLOSE_SECONDS)
         await _closed(name, watch.observer)
         self._snapshot.remove_target(name)
+        self._selfmetrics.forget(name)
 
     def _replace(self, name: str, watch: Watch) -> None:
         for task in self._running.pop(name, []):
@@ -132,6 +140,3 @@ async def _closed(name: str, observer: Observer) -> None:
             await observer.close()
     except TimeoutError:
         log.warning("target.not_closed", target=name)
-
-
-Factory = Callable[[], Observer]

@@ -18,6 +18,7 @@ from collectors.budget import Budget
 from collectors.engine import Observer
 from collectors.model import Cost, Failure, Observation, ProbeInfo, Scope, Target, Up
 from daemon.lane import Lane, Running
+from daemon.selfmetrics import TargetNumbers
 from daemon.snapshot import Snapshot
 
 log = structlog.get_logger()
@@ -44,7 +45,12 @@ class Watch:
     """Keeps one target observed. Everything that goes wrong ends up in the snapshot."""
 
     def __init__(
-        self, target: Target, observe: Callable[[], Observer], snapshot: Snapshot, rng: random.Random
+        self,
+        target: Target,
+        observe: Callable[[], Observer],
+        snapshot: Snapshot,
+        numbers: TargetNumbers,
+        rng: random.Random,
     ) -> None:
         self.target = target
         self.observer = observe()
@@ -52,6 +58,7 @@ class Watch:
         self.last_up: Up | None = None
         self._observe = observe
         self._snapshot = snapshot
+        self._numbers = numbers
         self._rng = rng
         self._due: dict[tuple[str, str], float] = {}
         self._spoken = _Spoken()
@@ -69,6 +76,7 @@ class Watch:
         old = self.observer
         for lane in self.lanes:
             lane.abandoned = True
+        self._numbers.stuck = True
         self.observer = self._observe()
         self._due.clear()
         self.lanes = self._new_lanes()
@@ -90,8 +98,11 @@ class Watch:
         self._looked(up)
         if not up.up:
             return
+        self._numbers.stuck = False
         plan = observer.plan()
         self._snapshot.keep_probes(self.target.name, [info.name for info in plan])
+        self._snapshot.keep_databases(self.target.name, observer.databases())
+        self._snapshot.reject(self.target.name, observer.rejections())
         for info in self._sorted(plan, Scope.SERVER):
             await self._run_if_due(lane, observer, info, "")
 
@@ -120,7 +131,9 @@ class Watch:
             self._snapshot.skip(self.target.name, info.name, refusal)
             return
         lane.running = Running(info.name, database, now, info.within_seconds)
-        self._due[key] = now + self._period(info)
+        period = self._period(info)
+        self._due[key] = now + period
+        self._snapshot.due(self.target.name, info.name, time.time() + period)
         try:
             observation = await observer.run(info.name, database)
         except Exception as error:
@@ -132,8 +145,14 @@ class Watch:
         if lane.abandoned:
             return
         self.budget.spend(info.cost, observation.took_seconds, time.monotonic())
+        self._note()
         self._snapshot.record(self.target.name, observation, info)
         self._say(observation)
+
+    def _note(self) -> None:
+        self._numbers.sessions = self.observer.sessions
+        self._numbers.database_seconds_total = self.budget.spent_seconds_total
+        self._numbers.budget_left_seconds = self.budget.left_seconds
 
     def _period(self, info: ProbeInfo) -> float:
         every = info.every_seconds or self.target.interval_seconds
@@ -148,6 +167,7 @@ class Watch:
             log.info("target.restarted", target=self.target.name, identity=up.identity)
         if before is not None and before.role and up.role and before.role != up.role:
             log.warning("target.role_changed", target=self.target.name, was=before.role, role=up.role)
+        self._note()
         self._snapshot.record_up(self.target.name, up)
         cause = up.failure.cause if up.failure else ""
         if self._spoken.changed("up", cause):

@@ -206,6 +206,8 @@ async def _survive_bad_text(connection: asyncpg.Connection[Any], facts: Facts) -
     """In a database without an encoding any bytes can be a name: do not fail on them."""
     if facts.settings.get("server_encoding") != "SQL_ASCII":
         return
+    # Asked for UTF-8, the server would refuse to send what is not UTF-8.
+    await connection.execute("set client_encoding = 'SQL_ASCII'")
     for name in ("text", "varchar", "name"):
         await connection.set_type_codec(
             name,

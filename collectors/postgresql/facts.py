@@ -56,7 +56,7 @@ class Facts:
     @property
     def identity(self) -> str:
         """Return what makes counters comparable: changes with the server and with its restart."""
-        return f"{self.system_identifier}/{self.started_at:.0f}"
+        return f"{self.system_identifier}/{self.started_at:.3f}"
 
     def has(self, need: str) -> bool:
         """Tell whether the server has one thing, written as in `ProbeDef.needs`."""

@@ -161,10 +161,8 @@ class PostgresObserver:
             await self._learned(await self._sessions.get_main())
             return
         facts = session.facts
-        changed = (row["in_recovery"], round(row["started_at"])) != (
-            facts.in_recovery,
-            round(facts.started_at),
-        )
+        seen, known = (row["in_recovery"], row["started_at"]), (facts.in_recovery, facts.started_at)
+        changed = seen != known
         if changed or self._stale_facts or time.monotonic() - self._learned_at > RELEARN_SECONDS:
             await session.relearn()
             await self._learned(session)
