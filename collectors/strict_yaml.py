@@ -82,6 +82,7 @@ for _tag, _pattern, _first in (
     ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
 ):
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), list(_first))
+_TABS = "indent with spaces, not tabs"
 _LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 _CONTROL = re.compile(
     "[^\\t\\r\\n\\x20-\\x7e\\x85\\xa0-\\ud7ff\\ue000-\\ufefe\\uff00-\\ufffd\U00010000-\U0010ffff]"
@@ -279,10 +280,12 @@ def _scalar(node: yaml.Node) -> str | int | float | bool | None:
 def _yaml_hint(error: yaml.MarkedYAMLError, text: str) -> str:
     if "mapping values are not allowed" in str(error.problem):
         return "a colon in a value needs quotes around the value"
+    if "tab character" in str(error.problem):
+        return _TABS
     if "cannot start any token" in str(error.problem) and error.problem_mark:
         lines = _LINE_BREAK.split(text.removeprefix("\ufeff"))
         line = "".join(lines[error.problem_mark.line : error.problem_mark.line + 1])
         if line[error.problem_mark.column :].startswith("\t"):
-            return "indent with spaces, not tabs"
+            return _TABS
         return "text that starts with @, % or ` needs quotes"
     return ""

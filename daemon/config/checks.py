@@ -85,17 +85,19 @@ def same_address(targets: Indexed, document: Document) -> list[Problem]:
 
 def inline_secrets(targets: Indexed, document: Document) -> list[Problem]:
     """Return secrets that stand in the file itself."""
-    return [
-        document.problem(
-            ("targets", index, *place),
-            f"{where(('targets', index, *place))}: a secret stands in this file",
-            "write {file: /path}, {env: NAME} or {credential: NAME};"
-            " `allow_inline_secrets: true` at the top permits it",
-        )
-        for index, target in targets
-        for place, reference in secrets_in(target.options)
-        if reference.inline
-    ]
+    hint = (
+        "write {file: /path}, {env: NAME} or {credential: NAME};"
+        " `allow_inline_secrets: true` at the top permits it"
+    )
+    problems = []
+    for index, target in targets:
+        for place, reference in secrets_in(target.options):
+            if reference.inline:
+                at: Place = ("targets", index, *place)
+                if at not in document.marks and ("targets", index, "dsn") in document.marks:
+                    at = ("targets", index, "dsn")
+                problems.append(document.problem(at, f"{where(at)}: a secret stands in this file", hint))
+    return problems
 
 
 def secrets_in(value: Any, place: Place = ()) -> Iterator[tuple[Place, SecretRef]]:  # noqa: ANN401 - anything an engine's options hold

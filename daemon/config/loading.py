@@ -15,7 +15,7 @@ from collectors.strict_yaml import Document, InvalidFile, Problem, did_you_mean
 from collectors.strict_yaml import read as read_yaml
 from daemon.config import checks, custom
 from daemon.config.known import known_of, with_custom
-from daemon.config.messages import problems_in
+from daemon.config.messages import empty_keys, problems_in
 from daemon.config.model import Config, DefaultSettings, TargetSettings
 
 _COMMON = frozenset(TargetSettings.model_fields) - {"options"}
@@ -64,7 +64,7 @@ class _Reader:
         self.document = document
         self.value: dict[str, Any] = document.value
         self.context = {FOLDER: str(Path(document.file).absolute().parent)}
-        self.problems: list[Problem] = []
+        self.problems: list[Problem] = empty_keys(document)
         self.warnings: list[Problem] = []
 
     def whole(self) -> Config:
@@ -111,6 +111,8 @@ class _Reader:
 
     def _target(self, index: int, body: object, config: Config) -> TargetSettings | None:
         at = ("targets", index)
+        if body is None:
+            return None
         if not isinstance(body, dict):
             self.problems.append(self.document.problem(at, f"targets[{index}]: should be keys with values"))
             return None
@@ -139,7 +141,8 @@ class _Reader:
         if named is None:
             near = next((key for key in body if did_you_mean(key, ["engine"])), "")
             hint = f"is {near!r} meant to be 'engine'?" if near else f"engine: {choice}"
-            problem = self.document.problem(at, f"targets[{index}].engine: required key is missing", hint)
+            place = (*at[:-1], near) if near else at
+            problem = self.document.problem(place, f"targets[{index}].engine: required key is missing", hint)
         else:
             hint = did_you_mean(str(named), known)
             problem = self.document.problem(at, f"targets[{index}].engine: should be {choice}", hint)

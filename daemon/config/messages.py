@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -14,6 +15,7 @@ from collectors.strict_yaml import Document, Problem, did_you_mean
 Place = tuple[str | int, ...]
 _ASCII_MAX = 0x7F
 _QUOTES = "put quotes around it"
+_KEY = re.compile(r"[a-z_]+(?:\.[a-z_]+)*")
 _SHAPES = {
     "string_type": ("should be text", _QUOTES),
     "int_type": ("should be a whole number", ""),
@@ -45,8 +47,19 @@ def problems_in(
     return [
         _problem(one, document, at, model, more_keys)
         for one in found
-        # A list of which every entry is wrong is not short as well.
+        # A list of which every entry is wrong is not short as well; what is empty is told by `empty_keys`.
         if not (one["type"] == "too_short" and one["loc"] in inner)
+        and not (one["input"] is None and one["type"] != "extra_forbidden")
+    ]
+
+
+def empty_keys(document: Document) -> list[Problem]:
+    """Return keys and entries that have no value: seldom meant, and never needed."""
+    hint = "give it a value, or leave the key out"
+    return [
+        document.problem(place, f"{where(place)}: is empty", hint)
+        for place, value in _leaves(document.value, ())
+        if value is None
     ]
 
 
@@ -71,6 +84,17 @@ def unknown_key(document: Document, place: Place, known: Iterable[str]) -> Probl
     return document.problem(place, f"{where(place)}: unknown key", hint)
 
 
+def _leaves(value: object, place: Place) -> Iterator[tuple[Place, object]]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _leaves(inner, (*place, key))
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _leaves(inner, (*place, index))
+    else:
+        yield place, value
+
+
 def _problem(
     one: ErrorDetails, document: Document, at: Place, model: type[BaseModel], more_keys: Sequence[str]
 ) -> Problem:
@@ -88,21 +112,24 @@ def _problem(
             return _not_one_of(document, place, str(context.get("expected", "")), one["input"])
         case "value_error":
             message, hint = str(context.get("error", one["msg"])), ""
-            place, message = _nearer(document, place, message)
+            near = _nearer(document, place, message)
+            message = message.removeprefix(f"{where(near[len(place) :])}: ") if near != place else message
+            place = near
         case kind if kind in _SHAPES:
             message, hint = _SHAPES[kind]
         case _:
             message, hint = one["msg"].replace("Input should", "should").replace("Value should", "should"), ""
-    if one["input"] is None:
-        message, hint = f"is empty: {message}", "give it a value, or leave the key out"
     name = where(place)
     return document.problem(place, f"{name}: {message}" if name else message, hint)
 
 
-def _nearer(document: Document, place: Place, message: str) -> tuple[Place, str]:
-    """Return the key that a message about a whole part begins with, where it stands in the file."""
-    key, colon, rest = message.partition(": ")
-    return ((*place, key), rest) if colon and (*place, key) in document.marks else (place, message)
+def _nearer(document: Document, place: Place, message: str) -> Place:
+    """Return the place of the key that a message about a whole part begins with, if it is in the file."""
+    first = _KEY.match(message)
+    keys = first[0].split(".") if first else []
+    while keys and (*place, *keys) not in document.marks:
+        keys.pop()
+    return (*place, *keys)
 
 
 def _not_one_of(document: Document, place: Place, expected: str, given: object) -> Problem:
