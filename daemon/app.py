@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import structlog
 
@@ -70,7 +71,7 @@ class App:
                 log.info("daemon.stopping")
                 schedule.stop()
                 await fleet.close()
-                raise _Ended
+                _end()
         except* _Ended:
             pass
 
@@ -87,7 +88,7 @@ class App:
         except InvalidFile as error:
             self._selfmetrics.reloaded(ok=False)
             problems = [str(problem) for problem in error.problems]
-            log.error(
+            log.error(  # noqa: TRY400 - the problems say it all
                 "config.refused", file=str(self._path), problems=problems, kept="the configuration in force"
             )
         else:
@@ -101,6 +102,10 @@ class App:
                 "config.reloaded", targets=len(fresh.targets), took_seconds=round(time.monotonic() - began, 3)
             )
         self._notifier.ready(f"watching {len(fleet.watches)} targets")
+
+
+def _end() -> NoReturn:
+    raise _Ended
 
 
 def custom_probes(config: Config) -> dict[str, Sequence[ProbeDef]]:

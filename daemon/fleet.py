@@ -104,7 +104,7 @@ class Fleet:
         watch = self.watches.pop(name)
         tasks = self._running.pop(name, [])
         for lane in watch.lanes:
-            lane.abandoned = True
+            lane.write_off()
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks, timeout=CLOSE_SECONDS)
@@ -125,7 +125,7 @@ class Fleet:
         ]
 
     async def _run(self, lane: Lane) -> None:
-        while not lane.abandoned:
+        while not lane.written_off():
             try:
                 await lane.run()
             except Exception:

@@ -26,12 +26,19 @@ class Lane:
         self.name = name
         self.running: Running | None = None
         self.busy = False
-        self.abandoned = False
-        """Set when the lane is written off: whatever it is stuck in, it does nothing afterwards."""
+        self._written_off = False
         self.finished_at = time.monotonic()
         """When the last cycle ended, monotonic seconds: what freshness is judged by."""
         self._cycle = cycle
         self._ticks = asyncio.Event()
+
+    def write_off(self) -> None:
+        """Whatever the lane is stuck in, let it do nothing afterwards."""
+        self._written_off = True
+
+    def written_off(self) -> bool:
+        """Tell whether another lane has taken this one's place."""
+        return self._written_off
 
     def tick(self) -> bool:
         """Ask for a cycle; return False when the last one is still under way."""
@@ -42,7 +49,7 @@ class Lane:
 
     async def run(self) -> None:
         """Run cycles as they are asked for, until cancelled or abandoned."""
-        while not self.abandoned:
+        while not self._written_off:
             await self._ticks.wait()
             self._ticks.clear()
             self.busy = True

@@ -75,7 +75,7 @@ class Watch:
         """Write off lanes that are stuck; return the old observer, to be closed, and lanes to be run."""
         old = self.observer
         for lane in self.lanes:
-            lane.abandoned = True
+            lane.write_off()
         self._numbers.stuck = True
         self.observer = self._observe()
         self._due.clear()
@@ -93,7 +93,7 @@ class Watch:
         observer = self.observer
         lane.running = Running("up", "", time.monotonic(), self.target.deadline_seconds)
         up = await observer.up()
-        if lane.abandoned:
+        if lane.written_off():
             return
         self._looked(up)
         if not up.up:
@@ -108,14 +108,17 @@ class Watch:
 
     async def _database_cycle(self, lane: Lane) -> None:
         observer = self.observer
-        if self.last_up is None or not self.last_up.up:
+        if not self._is_up():
             return
         probes = self._sorted(observer.plan(), Scope.DATABASE)
         for database in observer.databases() if probes else ():
             for info in probes:
-                if self.last_up is None or not self.last_up.up:
+                if not self._is_up():
                     return
                 await self._run_if_due(lane, observer, info, database)
+
+    def _is_up(self) -> bool:
+        return self.last_up is not None and self.last_up.up
 
     @staticmethod
     def _sorted(plan: Iterable[ProbeInfo], scope: Scope) -> list[ProbeInfo]:
@@ -124,7 +127,7 @@ class Watch:
     async def _run_if_due(self, lane: Lane, observer: Observer, info: ProbeInfo, database: str) -> None:
         now = time.monotonic()
         key = (info.name, database)
-        if lane.abandoned or now < self._due.get(key, 0.0):
+        if lane.written_off() or now < self._due.get(key, 0.0):
             return
         distress = self.last_up.distress if self.last_up else ""
         if refusal := self.budget.refusal(info.cost, now, distress):
@@ -142,7 +145,7 @@ class Watch:
                 probe=info.name, database=database, at=time.time(), took_seconds=time.monotonic() - now,
                 failure=Failure("internal", f"{type(error).__name__} in the probe {info.name}: see the log"),
             )  # fmt: skip
-        if lane.abandoned:
+        if lane.written_off():
             return
         self.budget.spend(info.cost, observation.took_seconds, time.monotonic())
         self._note()

@@ -57,6 +57,11 @@ class ExporterObserver:
         self._seen = False
         self._left_out = 0
 
+    @property
+    def sessions(self) -> int:
+        """Return 0: each scrape is a request of its own."""
+        return 0
+
     async def up(self) -> Up:
         """Scrape; the next `run` gives what came, so that the exporter is asked once."""
         self._fresh = None

@@ -32,6 +32,11 @@ class HostObserver:
         self._seen = False
         self._without: dict[str, str] = {}
 
+    @property
+    def sessions(self) -> int:
+        """Return 0: a host needs no connection."""
+        return 0
+
     async def up(self) -> Up:
         """Tell whether the host's /proc can be read."""
         try:

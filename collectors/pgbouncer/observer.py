@@ -47,6 +47,11 @@ class PgbouncerObserver:
         self._missing: dict[str, tuple[str, ...]] = {}
         self._keepers: dict[str, Keeper[LabelValues]] = {}
 
+    @property
+    def sessions(self) -> int:
+        """Return how many connections to the console are open."""
+        return int(self._console is not None)
+
     async def up(self) -> Up:
         """Ask for the version, connecting first if there is no session."""
         try:
