@@ -43,6 +43,11 @@ class Client:
         self._options = options
         self._session: aiohttp.ClientSession | None = None
 
+    @property
+    def connected(self) -> bool:
+        """Tell whether a connection is kept."""
+        return self._session is not None
+
     async def get(self) -> Answer:
         """Return what the exporter gives; the caller sets the deadline."""
         with _translated(self._options):

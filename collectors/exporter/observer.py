@@ -62,6 +62,11 @@ class ExporterObserver:
         """Return 0: each scrape is a request of its own."""
         return 0
 
+    @property
+    def sessions(self) -> int:
+        """Return 1 while a connection may be kept, else 0."""
+        return int(self._client.connected)
+
     async def up(self) -> Up:
         """Scrape; the next `run` gives what came, so that the exporter is asked once."""
         self._fresh = None

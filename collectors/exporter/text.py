@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
@@ -17,6 +18,7 @@ _SAMPLE = re.compile(
     r"([a-zA-Z_:][a-zA-Z0-9_:]*)[ \t]*(?:\{(.*)\})?[ \t]*([^\s{}]+)(?:[ \t]+-?[0-9.]+)?[ \t]*$"
 )
 _LABEL = re.compile(r'[ \t]*([a-zA-Z_][a-zA-Z0-9_]*)[ \t]*=[ \t]*"((?:[^"\\]|\\.)*)"[ \t]*(,|$)')
+_SIMPLE = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="([^"]*)"(?:,|$)')
 _ESCAPE = re.compile(r"\\(.)")
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _COUNTED = {"histogram": ("_bucket", "_sum", "_count"), "summary": ("_sum", "_count"), "counter": ("_total",)}
@@ -40,11 +42,6 @@ class Scrape:
     """Samples with a name that cannot be exported, and repeated ones."""
 
 
-@dataclass(slots=True)
-class _Family:
-    keys: dict[LabelValues, Number]
-
-
 def parse(body: bytes, *, open_metrics: bool, takes: Callable[[str], bool], rename: frozenset[str]) -> Scrape:
     """Return the samples whose name `takes` wants; raise NotMetrics.
 
@@ -55,29 +52,31 @@ def parse(body: bytes, *, open_metrics: bool, takes: Callable[[str], bool], rena
     helps: dict[str, str] = {}
     samples = _open_metrics(text, kinds, helps) if open_metrics else _plain(text, kinds, helps)
     wanted: dict[str, bool] = {}
-    families: dict[tuple[str, tuple[str, ...]], _Family] = {}
+    foreign: frozenset[str] = frozenset()
+    families: dict[tuple[str, tuple[str, ...]], dict[LabelValues, Number]] = {}
     renamed: dict[tuple[str, ...], tuple[str, ...]] = {}
     scrape = Scrape()
     for name, (labels, values), value in samples:
         if name not in wanted:
             wanted[name] = takes(name)
+            foreign = foreign if _NAME.fullmatch(name) else foreign | {name}
         if not wanted[name]:
             continue
-        if not _NAME.fullmatch(name):
+        if name in foreign:
             scrape.left_out += 1
             continue
         if labels not in renamed:
             renamed[labels] = _renamed(labels, rename)
-        family = families.setdefault((name, renamed[labels]), _Family({}))
-        if values in family.keys:
+        family = families.setdefault((name, renamed[labels]), {})
+        if values in family:
             scrape.left_out += 1
         else:
-            family.keys[values] = value
+            family[values] = value
             scrape.series += 1
     for (name, labels), family in families.items():
         kind, said = _described(name, kinds, helps)
         metric = MetricDef(name=name, kind=kind, help=said or _NO_HELP, labels=labels)
-        scrape.frames.append(Frame((metric,), list(family.keys), [list(family.keys.values())]))
+        scrape.frames.append(Frame((metric,), list(family), [list(family.values())]))
     return scrape
 
 
@@ -117,6 +116,15 @@ def _comment(line: str, kinds: dict[str, str], helps: dict[str, str]) -> None:
 
 
 def _labels(inside: str) -> Labels:
+    if "\\" not in inside:
+        pairs = _SIMPLE.findall(inside)
+        # Each pair has =, two quotes and a comma besides; the last comma may be left out.
+        if sum(map(len, chain.from_iterable(pairs))) + 4 * len(pairs) - len(inside) in (0, 1):
+            return _ordered([name for name, _ in pairs], [value for _, value in pairs])
+    return _ordered(*_any_labels(inside))
+
+
+def _any_labels(inside: str) -> tuple[list[str], list[str]]:
     names: list[str] = []
     values: list[str] = []
     at = 0
@@ -130,11 +138,17 @@ def _labels(inside: str) -> Labels:
         names.append(match[1])
         values.append(_ESCAPE.sub(_unescaped, value) if "\\" in value else value)
         at = match.end()
+    return names, values
+
+
+def _ordered(names: list[str], values: list[str]) -> Labels:
+    """Put labels in one order, so that the series of a family share their label names."""
+    if len(names) == 1:
+        return (names[0],), (values[0],)
     if len(set(names)) != len(names):
         raise ValueError("a label stands there twice")
-    # One order for all, so that the series of a family share their label names.
     order = sorted(range(len(names)), key=names.__getitem__)
-    return tuple(names[index] for index in order), tuple(values[index] for index in order)
+    return tuple([names[index] for index in order]), tuple([values[index] for index in order])
 
 
 def _unescaped(match: re.Match[str]) -> str:

@@ -52,6 +52,11 @@ class PgbouncerObserver:
         """Return how many connections to the console are open."""
         return int(self._console is not None)
 
+    @property
+    def sessions(self) -> int:
+        """Return 1 while there is a session, else 0."""
+        return int(self._console is not None and not self._console.closed)
+
     async def up(self) -> Up:
         """Ask for the version, connecting first if there is no session."""
         try:
