@@ -18,7 +18,7 @@ LONGEST = 400
 def ours(*patterns: str) -> list[Path]:
     """Return the files that git knows or would know, so that nothing unpacked or built counts."""
     listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z", "--", *patterns],
+        ["git", "-c", "safe.directory=*", "ls-files", "--cached", "--others", "--exclude-standard", "-z", "--", *patterns],
         cwd=ROOT, check=True, capture_output=True, text=True,
     ).stdout  # fmt: skip
     return [path for name in listed.split("\0") if name and (path := ROOT / name).is_file()]

@@ -8,9 +8,12 @@ import time
 import asyncpg
 import pytest
 
+from actions.scratch.errors import NotInstalled
 from actions.scratch.postgres import ScratchPostgres
+from actions.scratch.prometheus import promtool
 from tests.fixtures.clients import connected
 from tests.fixtures.databases import NewDatabase, NewLogin
+from tests.fixtures.missing import missing
 from tests.fixtures.proxy import NewProxy
 from tests.fixtures.servers import NewPgbouncer, NewPrometheus, Pair
 from tests.fixtures.waiting import until
@@ -144,4 +147,31 @@ async def test_the_proxy_drops_in_mid_answer(postgres15: ScratchPostgres, proxy:
         with pytest.raises((asyncpg.PostgresConnectionError, asyncpg.InterfaceError, OSError)):
             await session.fetch("SELECT repeat('x', 1000) FROM generate_series(1, 5000)")
     async with connected(wire) as session:
+        assert await session.fetchval("SELECT 1") == 1
+
+
+async def test_promtool_has_nothing_to_say_about_a_good_exposition_and_names_what_is_bad() -> None:
+    try:
+        assert await promtool("# HELP a_total Things done.\n# TYPE a_total counter\na_total 1\n") == ""
+    except NotInstalled:
+        missing("promtool")
+    assert "no help text" in await promtool("a_total 1\n")
+    assert "code " in await promtool("this is no exposition at all {\n")
+
+
+async def test_a_pool_dies_freezes_and_comes_back(
+    postgres15: ScratchPostgres, pgbouncer: NewPgbouncer
+) -> None:
+    pool = await pgbouncer(postgres15, pool_mode="session")
+    pool.pause()
+    with pytest.raises(TimeoutError):
+        await asyncpg.connect(pool.dsn(), timeout=0.3)
+    pool.resume()
+    async with connected(pool) as session:
+        assert await session.fetchval("SELECT 1") == 1
+    await pool.kill()
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection(pool.host, pool.port)
+    await pool.start()
+    async with connected(pool) as session:
         assert await session.fetchval("SELECT 1") == 1
