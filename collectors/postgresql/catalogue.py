@@ -13,7 +13,16 @@ from collectors.engine import metrics_files
 from collectors.postgresql.probe import CodeProbe
 
 ENGINE_NAME = "postgresql"
-CODE_MODULES: tuple[str, ...] = ("settings",)
+CODE_MODULES: tuple[str, ...] = (
+    "settings",
+    "connections",
+    "lag",
+    "blocking",
+    "horizon",
+    "xids",
+    "statements",
+    "statement_texts",
+)
 """Modules of this package that have `PROBES`."""
 
 
