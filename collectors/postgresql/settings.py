@@ -17,7 +17,7 @@ from pg_catalog.pg_settings s
 where s.vartype in ('bool', 'integer', 'real') or s.pending_restart
 """
 
-_SECONDS = {"us": 1e-6, "ms": 0.001, "s": 1, "min": 60, "h": 3600, "d": 86400}
+_SECONDS: dict[str, Number] = {"us": 1e-6, "ms": 0.001, "s": 1, "min": 60, "h": 3600, "d": 86400}
 _BYTES = {"B": 1, "kB": 1024, "MB": 1024**2, "GB": 1024**3, "TB": 1024**4}
 _UNIT = re.compile(r"(\d*)([A-Za-z]+)")
 # Some managed servers append the unit to the value.
@@ -48,17 +48,16 @@ def in_base_unit(setting: str, unit: str, vartype: str) -> tuple[Number, str] | 
     if found is None:
         return None
     try:
-        value = float(found[1])
+        value: Number = int(found[1]) if found[1].lstrip("+-").isdigit() else float(found[1])
     except ValueError:
         return None
     factor, base = _factor(unit)
     if unit and not base:
         return None
-    scaled = value if value == -1 else value * factor
-    return (int(scaled) if scaled.is_integer() else scaled), base
+    return (value if value == -1 else value * factor), base
 
 
-def _factor(unit: str) -> tuple[float, str]:
+def _factor(unit: str) -> tuple[Number, str]:
     """Return what one `unit` (`ms`, `8kB`) is in its base unit, and that; 1 and "" when there is none."""
     found = _UNIT.fullmatch(unit)
     if found is None:
