@@ -11,9 +11,12 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from collectors.secret_ref import SecretRef
+from collectors.strict_yaml import did_you_mean
 
 TlsMode = Literal["disable", "prefer", "require", "verify-ca", "verify-full"]
 _PAIR = re.compile(r"\s*([a-z_]+)\s*=\s*('(?:[^'\\]|\\.)*'|(?:[^\s'\\]|\\.)*)", re.IGNORECASE)
+_OTHER_PARAMETERS = ("sslmode", "sslrootcert", "sslcert", "sslkey", "application_name")
+_PARAMETERS = "it may say host, port, user, password, dbname, sslmode, sslrootcert, sslcert and sslkey"
 _FROM_DSN = {"host": "host", "port": "port", "user": "user", "dbname": "dbname", "password": "password"}
 
 
@@ -123,8 +126,13 @@ def parse_dsn(dsn: str) -> dict[str, Any]:
         elif key in ("service", "passfile"):
             raise ValueError(f"dsn: {key} is not supported: write host, user and password here")
         elif key not in ("application_name", "connect_timeout", "target_session_attrs", "client_encoding"):
-            known = key in _FROM_DSN
-            raise ValueError("dsn: an empty value" if known else f"dsn: unknown parameter {key!r}")
+            # The name is not shown: in `password=two words=x` it is the end of the password.
+            near = did_you_mean(key, (*_FROM_DSN, *_OTHER_PARAMETERS))
+            raise ValueError(
+                "dsn: an empty value"
+                if key in _FROM_DSN
+                else f"dsn: unknown parameter: {near or _PARAMETERS}"
+            )
     if tls:
         options["tls"] = tls
     return options
@@ -142,6 +150,11 @@ def _uri_pairs(dsn: str) -> list[tuple[str, str]]:
         host, port = parts.hostname, parts.port
     except ValueError:
         raise ValueError("not a connection URI (is a character in the password not %-encoded?)") from None
+    if parts.fragment or "@" in parts.path + parts.query:
+        # A reserved character in the password has ended it early: the rest of it must not pass as a name.
+        raise ValueError(
+            "not a connection URI (is a character such as / ? # @ in the password not %-encoded?)"
+        )
     if "," in parts.netloc:
         raise ValueError("names several servers: make each a target of its own")
     pairs = [
