@@ -59,11 +59,6 @@ class ExporterObserver:
 
     @property
     def sessions(self) -> int:
-        """Return 0: each scrape is a request of its own."""
-        return 0
-
-    @property
-    def sessions(self) -> int:
         """Return 1 while a connection may be kept, else 0."""
         return int(self._client.connected)
 

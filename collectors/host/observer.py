@@ -34,11 +34,6 @@ class HostObserver:
 
     @property
     def sessions(self) -> int:
-        """Return 0: a host needs no connection."""
-        return 0
-
-    @property
-    def sessions(self) -> int:
         """Return 0: files are read, and closed."""
         return 0
 

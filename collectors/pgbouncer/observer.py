@@ -49,11 +49,6 @@ class PgbouncerObserver:
 
     @property
     def sessions(self) -> int:
-        """Return how many connections to the console are open."""
-        return int(self._console is not None)
-
-    @property
-    def sessions(self) -> int:
         """Return 1 while there is a session, else 0."""
         return int(self._console is not None and not self._console.closed)
 
