@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import cast
 
 from daemon.http.options import HttpOptions
 
@@ -38,12 +39,12 @@ class Guard(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin, unless there are too many already."""
-        if not isinstance(transport, asyncio.Transport):
-            raise TypeError("a stream connection was expected")
-        self._transport = transport
+        # A stream's transport, by asyncio's word; uvloop's own class does not inherit from it.
+        stream = cast(asyncio.Transport, transport)
+        self._transport = stream
         if len(self._door.inside) >= self._door.options.connections_max:
             self._refused = True
-            transport.abort()
+            stream.abort()
             return
         self._door.inside[self._inner] = self
         self._wake_after(self._door.options.header_seconds)
