@@ -63,6 +63,9 @@ class ExporterOptions(BaseModel):
         try:
             ipaddress.ip_address(host)
         except ValueError:
+            # The HTTP client takes what has digits alone for an address, and would not look it up.
+            if host.replace(".", "").isdigit():
+                raise ValueError(f"{host} is not an address in its usual form") from None
             return url
         if why := refusal(host):
             raise ValueError(f"leads to {host}, which is {why}: such addresses are never asked")
