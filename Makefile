@@ -28,7 +28,7 @@ lint: .venv/.test ## style, types and the order of imports
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 
 format: .venv/.test ## put the code into shape
 	@$(BIN)/ruff check --fix
@@ -46,7 +46,7 @@ lock: .venv/.test ## choose and pin the packages anew (UPGRADE=--upgrade takes t
 		--group build --group test --group lint
 
 docs: .venv/.test ## write docs/metrics.md from the catalogue
-	@$(BIN)/python -m daemon metrics --markdown > docs/metrics.md.new
+	@$(BIN)/dbarchitect metrics --output markdown > docs/metrics.md.new
 	@mv docs/metrics.md.new docs/metrics.md
 
 bench-collect: .venv/.test servers ## what watching costs, beside prometheus-postgres-exporter on the same server

@@ -75,7 +75,8 @@ async def within_reach(binaries: Binaries, place: Place) -> Binaries:
     libraries = binaries.prefix.parent.with_name(f"{binaries.prefix.parent.name}.libs")
     target = place.path / f"pg{binaries.major}"
     prefix = target / binaries.prefix.parent.name / binaries.prefix.name
-    await _copy_to_the_end({binaries.prefix: prefix, libraries: target / libraries.name}, target)
+    async with place.copying:
+        await _copy_to_the_end({binaries.prefix: prefix, libraries: target / libraries.name}, target)
     copied = replace(binaries, bindir=prefix / binaries.bindir.name)
     if not await _runs(copied, place):
         raise ScratchError(

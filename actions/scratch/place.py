@@ -31,6 +31,8 @@ class Place:
     def __init__(self, path: Path, account: Account) -> None:
         self.path = path
         self.account = account
+        self.copying = asyncio.Lock()
+        """Held while an installation is copied into here: servers may be made side by side."""
         self._maker = os.getpid()
         atexit.register(self.remove)
 
@@ -47,7 +49,12 @@ class Place:
     def room(self, name: str) -> Path:
         """Return the directory `name`, made for the servers' user alone."""
         path = self.path / name
-        path.mkdir(mode=0o700)
+        try:
+            path.mkdir(mode=0o700)
+        except FileExistsError as error:
+            raise ScratchError(
+                f"{self.path} has a server named {name} already: give this one another"
+            ) from error
         self.account.give(path)
         return path
 

@@ -269,6 +269,8 @@ async def test_binaries_that_the_servers_user_cannot_reach_are_copied_once_and_r
         began = time.monotonic()
         async with ScratchPostgres(found, place=place) as server:
             assert server.binaries == reached
+            with pytest.raises(ScratchError, match="a server named main already"):
+                await ScratchPostgres(found, place=place).__aenter__()
             assert (await server.psql("SHOW server_version")).startswith("18")
             assert Path(f"/proc/{server.pid}/exe").readlink().is_relative_to(reached.bindir)
         assert time.monotonic() - began < 30
