@@ -13,7 +13,7 @@ from collectors.definition import ProbeDef
 from collectors.engine import Engine, Observer
 from collectors.model import Target
 from daemon.lane import Lane
-from daemon.schedule import Schedule
+from daemon.schedule import SPREAD_SECONDS, Schedule
 from daemon.selfmetrics import SelfMetrics
 from daemon.snapshot import Snapshot
 from daemon.watch import Watch
@@ -21,6 +21,8 @@ from daemon.watch import Watch
 log = structlog.get_logger()
 CLOSE_SECONDS = 5.0
 LATE_CYCLES = 3.0
+_CONNECT_SECONDS = 0.02
+"""What one first look takes of us: so many targets in a second make no crowd."""
 Custom = Mapping[str, Sequence[ProbeDef]]
 """What users declared themselves, by engine."""
 
@@ -55,9 +57,10 @@ class Fleet:
         async with asyncio.TaskGroup() as closing:
             for name in gone:
                 closing.create_task(self._remove(name))
-        for name, target in wanted.items():
-            if name not in self.watches:
-                self._add(target, custom.get(target.engine, ()))
+        new = [target for name, target in wanted.items() if name not in self.watches]
+        spread = min(SPREAD_SECONDS, _CONNECT_SECONDS * len(new))
+        for target in new:
+            self._add(target, custom.get(target.engine, ()), spread)
 
     async def close(self) -> None:
         """Stop watching; sessions are given back, in good order where the server lets us."""
@@ -87,7 +90,7 @@ class Fleet:
             > LATE_CYCLES * watch.target.interval_seconds + 2 * watch.target.deadline_seconds
         ]
 
-    def _add(self, target: Target, custom: Sequence[ProbeDef]) -> None:
+    def _add(self, target: Target, custom: Sequence[ProbeDef], spread: float) -> None:
         engine = self._engines[target.engine]
 
         def observe() -> Observer:
@@ -97,7 +100,7 @@ class Fleet:
         watch = Watch(target, observe, self._snapshot, self._selfmetrics.target(target.name), self._rng)
         self.watches[target.name] = watch
         self._start(target.name, watch.lanes)
-        self._schedule.add(target.name, target.interval_seconds, watch.tick)
+        self._schedule.add(target.name, target.interval_seconds, watch.tick, spread)
 
     async def _remove(self, name: str) -> None:
         self._schedule.remove(name)

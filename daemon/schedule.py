@@ -11,7 +11,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
 SPREAD_SECONDS = 2.0
-"""The first looks of many targets are spread over this time."""
+"""The first looks of many targets are spread over this time; those of a few begin at once."""
 
 
 class Schedule:
@@ -29,7 +29,13 @@ class Schedule:
         if self._scheduler.running:
             self._scheduler.shutdown(wait=False)
 
-    def add(self, name: str, interval_seconds: float, tick: Callable[[], None]) -> None:
+    def add(
+        self,
+        name: str,
+        interval_seconds: float,
+        tick: Callable[[], None],
+        spread_seconds: float = SPREAD_SECONDS,
+    ) -> None:
         """Tick for a target now, more or less, and then at its interval."""
 
         async def job() -> None:
@@ -38,7 +44,7 @@ class Schedule:
         # The phase follows from the name: after a restart of the daemon the same targets come at
         # the same distance from each other, and no two daemons need to agree on anything.
         phase = zlib.crc32(name.encode()) / 2**32
-        first = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=phase * min(SPREAD_SECONDS, interval_seconds))
+        first = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=phase * min(spread_seconds, interval_seconds))
         self._scheduler.add_job(
             job,
             IntervalTrigger(seconds=interval_seconds, start_date=first, timezone=dt.UTC),

@@ -35,8 +35,8 @@ class _Spoken:
 
     causes: dict[str, str] = field(default_factory=dict)
 
-    def changed(self, what: str, cause: str) -> bool:
-        before = self.causes.get(what, "")
+    def changed(self, what: str, cause: str, first: str = "") -> bool:
+        before = self.causes.get(what, first)
         self.causes[what] = cause
         return before != cause
 
@@ -173,7 +173,7 @@ class Watch:
         self._note()
         self._snapshot.record_up(self.target.name, up)
         cause = up.failure.cause if up.failure else ""
-        if self._spoken.changed("up", cause):
+        if self._spoken.changed("up", cause, first="unknown"):
             if up.failure:
                 self._due.clear()  # what comes back may be another server: ask everything anew
                 log.warning("target.down", target=self.target.name, cause=cause, reason=up.failure.message)

@@ -85,9 +85,23 @@ async def inspect(
             findings.append(Finding(wish.feature, "ok", ""))
         else:
             findings.append(Finding(wish.feature, "missing", wish.lost, wish.remedy(facts)))
-    for one in rejections:
-        what = one.what or "all of it"
-        findings.append(Finding(f"probe {one.probe}", "unknown", f"{what}: {one.reason}"))
+    findings += _not_collected(rejections)
+    return findings
+
+
+def _not_collected(rejections: Sequence[Rejection]) -> list[Finding]:
+    """Name every probe that is missing as a whole; single metrics of an otherwise good one are counted."""
+    whole = [one for one in rejections if not one.what]
+    findings = [
+        Finding(f"probe {one.probe}", "info" if one.reason.startswith("only on") else "unknown", one.reason)
+        for one in whole
+    ]
+    parts = [one for one in rejections if one.what]
+    if parts:
+        reasons = sorted({one.reason for one in parts})
+        more = f" and {len(reasons) - 3} more" if len(reasons) > 3 else ""  # noqa: PLR2004
+        detail = f"{len(parts)} metrics are not collected: {'; '.join(reasons[:3])}{more}"
+        findings.append(Finding("metrics", "info", detail))
     return findings
 
 
