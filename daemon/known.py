@@ -88,6 +88,8 @@ class TargetState:
         """Unix time at which `up` became what it is."""
         self.last_seen: float | None = None
         """Unix time of the last good answer."""
+        self.answered_at: float | None = None
+        """The same on the snapshot's clock: no jump of the wall clock changes the data's age."""
         self.held: dict[tuple[str, str], Held] = {}
         """By probe and database."""
         self.probes: dict[str, ProbeState] = {}
@@ -97,8 +99,6 @@ class TargetState:
         self.scraped_at = float("-inf")
         """Monotonic seconds."""
         self.has_text = False
-        self.version = 0
-        """Grows with every change of what the daemon says of this target."""
 
     @property
     def name(self) -> str:

@@ -108,8 +108,6 @@ class TargetNumbers:
     database_seconds_total: float | None = None
     budget_left_seconds: float | None = None
     stuck: bool = False
-    fresh_at: float | None = None
-    """Monotonic seconds when the target last gave data; left None, the last good `up` counts."""
 
 
 class SelfMetrics:
@@ -150,17 +148,17 @@ class SelfMetrics:
 
     async def refresh(self, snapshot: Snapshot, names: Collection[str] = ()) -> None:
         """Bring the daemon's own frames of these targets (all, if none is named) up to date."""
-        now = self._clock()
+        at, now = self._clock(), snapshot.clock()
         for count, (name, state) in enumerate(list(snapshot.states().items()), start=1):
             if not names or name in names:
-                snapshot.set_own(name, self.frames(state, now), now)
+                snapshot.set_own(name, self.frames(state, now), at)
             if count % _SLICE_TARGETS == 0:
                 await asyncio.sleep(0)
         for name in [name for name in self.targets if name not in snapshot.states()]:
             self.forget(name)
 
     def frames(self, state: TargetState, now: float) -> list[Frame]:
-        """Return what the daemon says of one target; `now` is Unix time."""
+        """Return what the daemon says of one target; `now` is the snapshot's clock."""
         up = state.up
         frames = [frame_of(_PER_TARGET, [((), self._numbers(state, now))])]
         if up is not None:
@@ -202,9 +200,7 @@ class SelfMetrics:
 
     def _numbers(self, state: TargetState, now: float) -> list[Number | None]:
         numbers = self.targets.get(state.name) or TargetNumbers()
-        age = None if state.last_seen is None else max(0.0, now - state.last_seen)
-        if numbers.fresh_at is not None:
-            age = time.monotonic() - numbers.fresh_at
+        age = None if state.answered_at is None else now - state.answered_at
         return [
             int(numbers.stuck),
             numbers.sessions,

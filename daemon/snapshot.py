@@ -28,6 +28,7 @@ from daemon.fit import fit
 from daemon.known import Held, TargetState
 
 _T = TypeVar("_T")
+UP = "up"
 FORGET_TEXT_SECONDS = 300.0
 """Rendered text of a target that nobody scraped for so long is freed."""
 
@@ -61,9 +62,9 @@ class Snapshot:
         if state.up is None or state.up.up != up.up:
             state.since = up.at
         state.up = up
-        state.version += 1
         if up.up:
             state.last_seen = up.at
+            state.answered_at = self.clock()
         else:
             state.held.clear()
         engine = self.engines.get(state.target.engine)
@@ -87,19 +88,20 @@ class Snapshot:
         probe = state.probe(observation.probe)
         probe.info = info
         probe.ran(observation, observation.failure or flaw)
-        state.version += 1
         answered = observation.failure is None or bool(observation.frames)
         if answered and flaw is None and (state.up is None or state.up.up):
             self._hold(state, observation, info)
         self._forget_text(state)
 
     def skip(self, name: str, probe: str, reason: str) -> None:
-        """Count a run that did not take place: busy, budget, distress, backoff, stuck."""
+        """Count a run that did not take place: busy, budget, distress, backoff, stuck.
+
+        `probe` is `up` (or empty) for the question whether the target answers.
+        """
         state = self._targets.get(name)
         if state is not None:
-            skipped = state.probe(probe).skipped
+            skipped = state.probe(probe or UP).skipped
             skipped[reason] = skipped.get(reason, 0) + 1
-            state.version += 1
 
     def due(self, name: str, probe: str, at: float) -> None:
         """Note when a probe will run next, Unix time; shown by the API."""
@@ -112,7 +114,6 @@ class Snapshot:
         state = self._targets.get(name)
         if state is not None and tuple(rejections) != state.rejections:
             state.rejections = tuple(rejections)
-            state.version += 1
 
     def keep_probes(self, name: str, probes: Collection[str]) -> None:
         """Forget the probes that left the plan."""
@@ -121,9 +122,8 @@ class Snapshot:
             return
         for key in [key for key in state.held if key[0] not in probes]:
             del state.held[key]
-        for probe in [probe for probe in state.probes if probe not in probes]:
+        for probe in [probe for probe in state.probes if probe not in probes and probe != UP]:
             del state.probes[probe]
-        state.version += 1
 
     def keep_databases(self, name: str, databases: Collection[str]) -> None:
         """Forget what was seen in databases that are gone."""
@@ -134,7 +134,6 @@ class Snapshot:
             del state.held[key]
         for probe in state.probes.values():
             probe.keep_databases(databases)
-        state.version += 1
 
     def set_own(self, name: str, frames: Sequence[Frame], at: float) -> None:
         """Show the daemon's own metrics of a target; these do not count towards its cap."""
