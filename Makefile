@@ -2,6 +2,7 @@
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
@@ -24,15 +25,16 @@ demo: .venv/.demo ## a real PostgreSQL with a replica, a workload and the daemon
 test: .venv/.test servers ## everything: installs the servers that tests need, then runs all tests (ARGS="-k word")
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
-lint: .venv/.test ## style, types and the order of imports
-	@$(BIN)/ruff check
-	@$(BIN)/ruff format --check
-	@$(BIN)/mypy
-	@$(BIN)/lint-imports --no-logo
+lint: .venv/.test ## style, types and the order of imports; says everything that is wrong, then fails
+	@failed=
+	for check in "ruff check" "ruff format --check" mypy "lint-imports --no-logo"; do
+		echo "$$check"; $(BIN)/$$check || failed="$$failed $$check;"
+	done
+	if [ "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi
 
 format: .venv/.test ## put the code into shape
 	@$(BIN)/ruff check --fix
-	@$(BIN)/ruff format
+	$(BIN)/ruff format
 
 venv: .venv/.test ## the environment for development, in .venv
 
@@ -41,13 +43,13 @@ servers: .venv/.test ## PostgreSQL 14 to 18, pgBouncer and Prometheus for the te
 
 lock: .venv/.test ## choose and pin the packages anew (UPGRADE=--upgrade takes the newest)
 	@$(COMPILE) --output-file requirements/run.txt
-	@$(COMPILE) --output-file requirements/demo.txt --constraint requirements/run.txt --extra demo --group build
-	@$(COMPILE) --output-file requirements/test.txt --constraint requirements/demo.txt --extra demo \
+	$(COMPILE) --output-file requirements/demo.txt --constraint requirements/run.txt --extra demo --group build
+	$(COMPILE) --output-file requirements/test.txt --constraint requirements/demo.txt --extra demo \
 		--group build --group test --group lint
 
 docs: .venv/.test ## write docs/metrics.md from the catalogue
 	@$(BIN)/dbarchitect metrics --output markdown > docs/metrics.md.new
-	@mv docs/metrics.md.new docs/metrics.md
+	mv docs/metrics.md.new docs/metrics.md
 
 bench-collect: .venv/.test servers ## what watching costs, beside prometheus-postgres-exporter on the same server
 	@$(BIN)/python -m tests.bench.collect
@@ -61,4 +63,4 @@ clean: ## remove the environment, the unpacked servers and all caches
 
 .venv/.test: requirements/test.txt pyproject.toml
 	@requirements/install.sh "$(PYTHON)" test
-	@touch .venv/.demo
+	touch .venv/.demo
