@@ -51,7 +51,7 @@ def check(
     else:
         _warn(report.warnings)
         console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDE)
-        console.print(summary(report))
+        console.print(summary(report), soft_wrap=not sys.stdout.isatty())
         for server in servers:
             console.print(target_view(server))
     if not all(server.ok for server in servers):
