@@ -50,8 +50,7 @@ class ExporterObserver:
         self._info = replace(info, within_seconds=self._within)
         self._client = Client(target.options)
         self._ours = _OURS | {name for name, _ in target.labels}
-        most = target.options.series_max or target.series_max
-        self._keeper: Keeper[tuple[str, tuple[str, ...], LabelValues]] = Keeper(min(most, target.series_max))
+        self._keeper: Keeper[tuple[str, tuple[str, ...], LabelValues]] = Keeper(target.series_max)
         self._fresh: _Got | None = None
         self._metrics: dict[MetricDef, MetricDef] = {}
         self._seen = False

@@ -43,8 +43,6 @@ class ExporterOptions(BaseModel):
     """Metric names to keep, by shell patterns."""
     drop: tuple[str, ...] = ()
     """Metric names to leave out of those."""
-    series_max: int | None = Field(default=None, ge=1, le=1_000_000)
-    """Left out: the target's `series_max`."""
 
     @field_validator("url")
     @classmethod
