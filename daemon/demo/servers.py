@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import secrets
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from actions.scratch.binaries import Binaries, find_binaries
@@ -41,8 +41,8 @@ class Servers:
     place: Place
     primary: ScratchPostgres
     replica: ScratchPostgres
-    shop_password: str
-    watch_password: str
+    shop_password: str = field(repr=False)
+    watch_password: str = field(repr=False)
 
     def shop_dsn(self, server: ScratchPostgres) -> str:
         """Return the URL by which the shop's programs log in."""

@@ -25,7 +25,7 @@ _Day = Callable[["asyncpg.Connection"], Awaitable[None]]
 
 _ITEM = """
 INSERT INTO order_items (order_id, product_id, product_name, product_price, quantity, subtotal)
-SELECT $1, id, name, price, $3, price * $3 FROM products WHERE id = $2
+SELECT $1, id, name, price, $3::int, price * $3::int FROM products WHERE id = $2
 """
 _QUEUE = """
 UPDATE orders SET status = $2, updated_at = now()
@@ -89,8 +89,8 @@ async def _order(connection: asyncpg.Connection) -> int:
             quantity = random.randint(1, 3)
             await connection.execute(_ITEM, order, product, quantity)
             await connection.execute(
-                "UPDATE products SET stock_quantity = CASE WHEN stock_quantity < $2 THEN 1000 "
-                "ELSE stock_quantity - $2 END, updated_at = now() WHERE id = $1",
+                "UPDATE products SET stock_quantity = CASE WHEN stock_quantity < $2::int THEN 1000 "
+                "ELSE stock_quantity - $2::int END, updated_at = now() WHERE id = $1",
                 product, quantity,
             )  # fmt: skip
     return order
