@@ -6,15 +6,13 @@ import os
 import re
 import stat
 from pathlib import Path
-from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 
+from collectors.file_path import FilePath
 from collectors.secret import Secret
 
 SIZE_MAX_BYTES = 64 * 1024
-FOLDER = "folder"
-"""Key of the validation context: the folder that relative paths start from."""
 _PLACES = ("file", "env", "credential", "text")
 _TOO_OPEN = stat.S_IWGRP | stat.S_IROTH | stat.S_IWOTH
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -30,7 +28,7 @@ class SecretRef(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    file: str | None = None
+    file: FilePath | None = None
     """Path of a file that holds nothing else; one newline at its end does not count."""
     env: str | None = None
     """Name of an environment variable."""
@@ -89,17 +87,6 @@ class SecretRef(BaseModel):
         if not value or "\0" in value:
             raise ValueError("is empty" if not value else "holds a NUL byte")
         return Secret(value)
-
-    @field_validator("file")
-    @classmethod
-    def _absolute(cls, value: str | None, info: ValidationInfo) -> str | None:
-        if value is None:
-            return None
-        if not value or "\0" in value:
-            raise ValueError("should be the path of a file")
-        context: dict[str, Any] = info.context or {}
-        folder = context.get(FOLDER)
-        return str(Path(folder) / value) if folder is not None else value
 
     @field_validator("env")
     @classmethod

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from collectors.definition import Duration
 from collectors.exporter.guard import refusal
+from collectors.file_path import FilePath
 from collectors.secret_ref import SecretRef
 
 
@@ -17,7 +18,7 @@ class TlsOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    ca_file: str | None = None
+    ca_file: FilePath | None = None
     """Certificate authority; left out: those of the system."""
     insecure: bool = False
     """Take any certificate: whoever stands between can read and change everything."""

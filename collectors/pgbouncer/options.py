@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from collectors.file_path import FilePath
 from collectors.secret_ref import SecretRef
 
 TlsMode = Literal["disable", "prefer", "require", "verify-ca", "verify-full"]
@@ -19,7 +20,7 @@ class TlsOptions(BaseModel):
 
     mode: TlsMode | None = None
     """Left out: verify-full over the network, prefer on loopback, none on a UNIX socket."""
-    ca_file: str | None = None
+    ca_file: FilePath | None = None
     """Certificate authority; left out: those of the system."""
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from collectors.file_path import FilePath
 from collectors.secret_ref import SecretRef
 from collectors.strict_yaml import did_you_mean
 
@@ -27,10 +27,10 @@ class TlsOptions(BaseModel):
 
     mode: TlsMode | None = None
     """Left out: verify-full over the network, prefer on loopback, none on a UNIX socket."""
-    ca_file: Path | None = None
+    ca_file: FilePath | None = None
     """Certificate authority; left out: those of the system."""
-    cert_file: Path | None = None
-    key_file: Path | None = None
+    cert_file: FilePath | None = None
+    key_file: FilePath | None = None
 
 
 class DatabaseChoice(BaseModel):

@@ -9,8 +9,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from collectors.engine import Engine
+from collectors.file_path import FOLDER
 from collectors.registry import engines
-from collectors.secret_ref import FOLDER
 from collectors.strict_yaml import Document, InvalidFile, Problem, did_you_mean
 from collectors.strict_yaml import read as read_yaml
 from daemon.config import checks, custom

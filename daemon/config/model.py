@@ -15,12 +15,12 @@ from pydantic import (
 )
 
 from collectors.definition import ProbeDef
+from collectors.file_path import FilePath
 from daemon.config.listen import Listen, is_host_name, parse_listen
 from daemon.config.values import (
     AbsolutePath,
     Count,
     Deadline,
-    FilePath,
     Interval,
     LabelName,
     LabelValue,

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator
 
 from collectors.definition import RESERVED_LABELS, Duration
-from collectors.secret_ref import FOLDER
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@:-]{0,99}")
 _LABEL = re.compile(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]{0,99}")
@@ -45,13 +43,6 @@ def _not_truth(value: object) -> object:
     return value
 
 
-def _path(value: str, info: ValidationInfo) -> str:
-    if not value or "\0" in value:
-        raise ValueError("should be a path")
-    folder = (info.context or {}).get(FOLDER)
-    return str(Path(folder) / value) if folder is not None else value
-
-
 def _absolute_path(value: str) -> str:
     if not value.startswith("/") or "\0" in value:
         raise ValueError("should be a whole path, starting with /")
@@ -80,8 +71,6 @@ Name = Annotated[str, AfterValidator(_name)]
 LabelName = Annotated[str, AfterValidator(_label_name)]
 LabelValue = Annotated[str, AfterValidator(_label_value)]
 Count = Annotated[int, BeforeValidator(_not_truth)]
-FilePath = Annotated[str, AfterValidator(_path)]
-"""A path; a relative one starts from the folder of the configuration."""
 AbsolutePath = Annotated[str, AfterValidator(_absolute_path)]
 Sha256 = Annotated[str, AfterValidator(_sha256)]
 Interval = Annotated[Duration, _within(0.5, 86400, "from 500ms to 1d")]

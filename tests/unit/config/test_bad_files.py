@@ -499,7 +499,8 @@ def test_relative_paths_start_from_the_files_own_folder(
 ) -> None:
     (tmp_path / "conf").mkdir()
     path = tmp_path / "conf" / "config.yaml"
-    path.write_text(GOOD + "    password: {file: secret}\n")
+    path.write_text(GOOD + "    password: {file: secret}\n    tls: {ca_file: ca.crt}\n")
     monkeypatch.chdir(tmp_path)
     (target,) = configuration.load("conf/config.yaml").targets
+    assert target.options.tls.ca_file == str(tmp_path / "conf" / "ca.crt")  # type: ignore[attr-defined]
     assert target.options.password.file == str(tmp_path / "conf" / "secret")  # type: ignore[attr-defined]

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from collectors.secret_ref import FOLDER, SecretError, SecretRef
+from collectors.file_path import FOLDER
+from collectors.secret_ref import SecretError, SecretRef
 
 SECRET = "hunter2 with $pecial 'chars\" \\ ü"
 
