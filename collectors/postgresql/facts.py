@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 _VERSION_NEED = re.compile(r"(?P<name>[^<>=]+?)\s*(?P<op>>=|<)\s*(?P<version>[0-9.]+)$")
+_SERVER_NEED = re.compile(r"(?P<op>>=|<)\s*(?P<version>[0-9]+(?:\.[0-9]+)*)")
+_FIRST_OF_TWO_PARTS = 10
+_LEAST_NUMBER = 10000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,8 +69,8 @@ class Facts:
         match kind:
             case "function":
                 return need in self.catalogue
-            case "extension":
-                return self._has_extension(name)
+            case "extension" | "version":
+                return self._has_extension(name) if kind == "extension" else self._has_version(name)
             case "role":
                 return self.superuser or name in self.roles
             case "setting":
@@ -75,6 +78,13 @@ class Facts:
                 return setting in self.settings and (not equals or self.settings[setting] == wanted)
             case _:
                 return False
+
+    def _has_version(self, name: str) -> bool:
+        match = _SERVER_NEED.fullmatch(name)
+        if match is None:
+            return False
+        enough = self.version_num >= version_number(match["version"])
+        return enough if match["op"] == ">=" else not enough
 
     def _has_extension(self, name: str) -> bool:
         match = _VERSION_NEED.fullmatch(name)
@@ -89,6 +99,17 @@ class Facts:
     def schema_of(self, extension: str) -> str:
         """Return the quoted schema of an extension; raise KeyError when it is not installed."""
         return quote_ident(self.extensions[extension].schema)
+
+
+def version_number(version: str) -> int:
+    """Return a server's version as `server_version_num` has it: 15.4 is 150004, 9.6.1 is 90601."""
+    major, *rest = version_key(version)
+    if major >= _LEAST_NUMBER:
+        return major
+    minor, patch = [*rest, 0, 0][:2]
+    if major >= _FIRST_OF_TWO_PARTS:
+        return major * 10000 + minor
+    return major * 10000 + minor * 100 + patch
 
 
 def version_key(version: str) -> tuple[int, ...]:
