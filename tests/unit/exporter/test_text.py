@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Summary
@@ -13,10 +14,9 @@ from collectors.exporter.text import NotMetrics, Scrape, parse
 from collectors.model import Kind
 
 
-def read(
-    text: str, *, takes=lambda _: True, rename=("target", "cluster"), open_metrics: bool = False
-) -> Scrape:
-    return parse(text.encode(), open_metrics=open_metrics, takes=takes, rename=frozenset(rename))
+def read(text: str, *, takes: Callable[[str], bool] = lambda _: True, open_metrics: bool = False) -> Scrape:
+    ours = frozenset({"target", "cluster"})
+    return parse(text.encode(), open_metrics=open_metrics, takes=takes, rename=ours)
 
 
 def samples(scrape: Scrape) -> dict:
