@@ -61,7 +61,7 @@ def choose(
             rejections.append(Rejection(probe.name, "", f"only on a {probe.role}"))
             continue
         if need := missing(probe.needs, has):
-            rejections.append(Rejection(probe.name, "", f"the server has no {need}"))
+            rejections.append(Rejection(probe.name, "", _lack(need)))
             continue
         query, without = _query(probe, has, schema_of)
         rejections += without
@@ -81,9 +81,11 @@ def _query(
     chosen, rejections = [], []
     for column, sql, needs, metric in probe.values:
         if need := missing(needs, has):
-            rejections.append(Rejection(probe.name, metric.name, f"the server has no {need}"))
+            rejections.append(Rejection(probe.name, metric.name, _lack(need)))
         else:
             chosen.append((column, sql, metric))
+    given = {metric.name for _, _, metric in chosen}
+    rejections = [one for one in rejections if one.what not in given]
     if not chosen:
         return None, [*rejections, Rejection(probe.name, "", "the server has none of its columns")]
     names = [column for column, _, _ in chosen]
@@ -97,6 +99,10 @@ def _query(
     else:
         by_name = (*(label for label, _ in probe.labels), *names)
     return Query(probe, sql, tuple(metric for _, _, metric in chosen), rank, by_name), rejections
+
+
+def _lack(need: str) -> str:
+    return f"the server has {need[1:].strip()}" if need.startswith("!") else f"the server has no {need}"
 
 
 def _quoted(name: str) -> str:

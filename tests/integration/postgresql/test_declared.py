@@ -164,6 +164,38 @@ async def test_objects_of_the_same_name_in_the_search_path_change_nothing(
                     assert not await asked.rows(name)
 
 
+async def test_names_of_any_bytes_in_a_database_without_encoding_hide_nothing(
+    postgres15: ScratchPostgres, monitor_role: NewLogin
+) -> None:
+    login = await monitor_role(postgres15)
+    await postgres15.psql(
+        "create database raw template template0 encoding 'SQL_ASCII' lc_collate 'C' lc_ctype 'C'"
+    )
+    try:
+        make = "create table %I (id serial primary key, part int)"
+        await postgres15.psql(
+            f"do $$ begin execute format('{make}', 't' || chr(255) || '\"x'); end $$", "raw"
+        )
+        async with asking(postgres15, "raw", login.user) as asked:
+            await check_all(asked)
+            tables = {dict(one.labels)["relname"] for one in (await asked.frame("tables")).samples()}
+            assert tables == {'t\N{REPLACEMENT CHARACTER}"x'}
+    finally:
+        await postgres15.psql("drop database raw with (force)")
+
+
+async def test_a_metric_of_two_layouts_is_not_called_missing_where_one_of_them_fits(
+    postgres16: ScratchPostgres, postgres18: ScratchPostgres
+) -> None:
+    for server in (postgres16, postgres18):
+        async with asking(server) as asked:
+            given = {metric.name for query in asked.queries.values() for metric in query.metrics}
+            assert "pg_stat_io_read_bytes_total" in given
+            assert {one.what for one in asked.rejections if one.what} & given == set()
+            for one in asked.rejections:
+                assert "!" not in one.reason
+
+
 GRAMMAR = {
     "and", "any", "as", "by", "case", "coalesce", "else", "exists", "extract", "filter", "from", "greatest", "in",
     "least", "materialized", "not", "nullif", "on", "operator", "or", "over", "select", "then", "union",
