@@ -213,7 +213,7 @@ class TableAges:
 PROBES: tuple[CodeProbe, ...] = (
     CodeProbe(
         info=ProbeInfo(name="xids", every_seconds=60, within_seconds=2, metrics=(*DATABASE, *SERVER)),
-        help="Ages of transaction and multixact ids by database, their consumption, and the time that is left.",
+        help="Ages of transaction and multixact ids by database, consumption, and the time that is left.",
         make=Xids,
     ),
     CodeProbe(
