@@ -9,10 +9,11 @@ from typing import Any
 from collectors.model import Cost, Frame, Kind, MetricDef, Number, ProbeInfo, Target
 from collectors.postgresql.probe import CodeProbe, Result, Session
 
-# What a client sets for itself, as this session does, says nothing of the server.
+# What this session, its role or its database has set says nothing of the server: unknown, so absent.
 _SQL = """
 select s.name, s.setting, coalesce(s.unit, '') as unit, s.vartype, s.pending_restart,
-  s.source in ('client', 'session') as own
+  s.source in ('client', 'session', 'user', 'database', 'database user')
+    or s.name in ('transaction_read_only', 'transaction_deferrable', 'is_superuser') as own
 from pg_catalog.pg_settings s
 where s.vartype in ('bool', 'integer', 'real') or s.pending_restart
 """
