@@ -28,8 +28,8 @@
 never guessed from its version: `schema.relation`, `schema.relation.column`, `function:schema.name`,
 `function:schema.name.argument`, `extension:name`, `extension:name>=1.8`, `setting:name`,
 `setting:name=value`, `role:pg_monitor` (the right of that role), `version:>=15.4` (for queries brought
-from elsewhere) and `superuser`. Alternatives are written `a | b`; `!` in front turns a need round. `{extension:name}` in SQL becomes the quoted schema of
-that extension.
+from elsewhere) and `superuser`. Alternatives are written `a | b`; `!` in front turns a need round.
+`{extension:name}` in SQL becomes the quoted schema of that extension.
 
 A metric may be given twice, by two columns or two probes, where their needs exclude each other (`x` here
 and `!x` there): so that it has one name on every version.

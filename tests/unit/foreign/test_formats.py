@@ -337,8 +337,7 @@ def test_our_own_format_is_read_as_ever(load: Load) -> None:
             "engine pgbouncer",
         ),
         (
-            "q:\n  query: select 1 as a\n  predicate_queries:\n    - {name: x, predicate_query: select true}\n"
-            "  metrics:\n    - a: {usage: GAUGE}\n",
+            "q:\n  query: select 1 as a\n  predicate_queries: [{name: x}]\n  metrics: [{a: {usage: GAUGE}}]\n",
             3,
             "predicate_queries cannot",
         ),
