@@ -19,8 +19,9 @@ from daemon.terminal.screen import Column, console, plain, table
 from daemon.terminal.view import Overview, TargetView, overview
 
 SOMETHING_DOWN = 1
-_REASONS = 5
-"""Lines about what is not collected, for each target, without --verbose."""
+_REASONS = 8
+"""Lines about what is not collected, without --verbose."""
+_BY_ROLE = "only on a "
 
 
 def status(
@@ -100,32 +101,35 @@ def _ago(moment: float | None, now: float) -> str:
 def _faults(seen: Overview) -> Iterator[Text]:
     for one in seen.targets:
         if one.up is False:
-            yield _line(one.name, "is down", one.message or one.cause, "bold red")
+            yield _line(f"{one.name} is down", one.message or one.cause, "bold red")
         for fault in one.failing:
             place = f"{fault.probe} in {fault.database}" if fault.database else fault.probe
-            yield _line(one.name, f"{place} fails", f"{fault.cause}: {fault.message}", "yellow")
+            yield _line(f"{one.name}: {place} fails", f"{fault.cause}: {fault.message}", "yellow")
 
 
 def _not_collected(seen: Overview, *, verbose: bool) -> Iterator[Text]:
-    """Give one line for each reason; metrics that miss for the same reason share it."""
+    """Give a line for each reason, with all that misses for it.
+
+    Without `verbose` only for whole probes, and not for what a server's role or version never has.
+    """
+    targets: dict[tuple[str, str], list[str]] = {}
     for one in seen.targets:
-        by_reason: dict[tuple[str, str], list[str]] = {}
+        by_reason: dict[str, list[str]] = {}
         for each in one.not_collected:
-            by_reason.setdefault((each.reason, "" if verbose else each.probe), []).append(
-                each.what or each.probe
-            )
-        lines = [
-            _line(one.name, ", ".join(dict.fromkeys(what)) + " not collected", reason, "dim")
-            for (reason, _), what in by_reason.items()
-        ]
-        shown = lines if verbose else lines[:_REASONS]
-        yield from shown
-        if len(lines) > len(shown):
-            yield _line(one.name, f"{len(lines) - len(shown)} more reasons", "--verbose names all", "dim")
+            if verbose or not (each.what or each.reason.startswith(_BY_ROLE)):
+                by_reason.setdefault(each.reason, []).append(each.what or each.probe)
+        for reason, what in by_reason.items():
+            targets.setdefault((", ".join(dict.fromkeys(what)), reason), []).append(one.name)
+    shown = list(targets.items())[: None if verbose else _REASONS]
+    for (what, reason), names in shown:
+        yield _line(f"not collected from {', '.join(names)}: {what}", reason, "dim")
+    hidden = len(targets) - len(shown)
+    if hidden:
+        yield _line(f"{hidden} more", "--verbose names all that is not collected", "dim")
 
 
-def _line(target: str, what: str, why: str, style: str) -> Text:
-    return Text.assemble((plain(f"{target}: {what}: "), style), plain(why))
+def _line(what: str, why: str, style: str) -> Text:
+    return Text.assemble((plain(f"{what}: "), style), plain(why))
 
 
 def _as_json(seen: Overview) -> dict[str, object]:

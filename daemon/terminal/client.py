@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
+import os
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -101,8 +103,8 @@ class Client:
             )
         if isinstance(error, TimeoutError):
             return (
-                f"{where}: no answer within {WITHIN_SECONDS:g} s. What listens there is stuck, or packets are "
-                "lost on the way; the daemon's log may tell more."
+                f"{where}: no answer within {WITHIN_SECONDS:g} s. What listens there is stuck, or packets "
+                "are lost on the way; the daemon's log may tell more."
             )
         if isinstance(error, aiohttp.ClientConnectorError | OSError):
             return (
@@ -174,5 +176,8 @@ async def _reason(answer: aiohttp.ClientResponse) -> str:
 
 def _plain(error: BaseException) -> str:
     cause = getattr(error, "os_error", error)
+    number = getattr(cause, "errno", None)
+    if isinstance(number, int) and number in errno.errorcode:
+        return os.strerror(number).lower()
     text = getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
     return str(text).strip().rstrip(".")

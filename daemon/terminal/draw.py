@@ -19,7 +19,6 @@ _WIDE = frozenset({"statements", "tables", "moving", "values"})
 _HEAD_ROWS = 2
 """Title and column names of a section."""
 _GAP = 3
-_NBSP = "\u00a0"
 
 
 def draw(screen: Screen, width: int, height: int | None = None, foot: str = "") -> RenderableType:
@@ -29,41 +28,38 @@ def draw(screen: Screen, width: int, height: int | None = None, foot: str = "") 
     if height is None:
         most = [max(min(len(one.rows), ROWS_WITHOUT_LIMIT) for one in band) for band in bands]
     else:
-        room = height - sum(_lines(text, width) for text in head) - (1 if foot else 0)
+        room = height - len(head) - (1 if foot else 0)
         bands, most = _share_out(bands, room)
     drawn = [_band(band, rows, width) for band, rows in zip(bands, most, strict=True)]
     return Group(*head, *drawn, *([Text(foot, style="dim", no_wrap=True)] if foot else []))
 
 
 def _head(screen: Screen, width: int) -> list[Text]:
-    title = Text(
-        plain("  ".join(filter(None, screen.title))), style="bold", no_wrap=True, overflow="ellipsis"
-    )
-    title.truncate(width, overflow="ellipsis")
-    lines = [title]
+    lines = [Text(plain("  ".join(filter(None, screen.title))), style="bold")]
     if screen.note:
-        lines.append(Text(plain(screen.note), style="bold red"))
-    if screen.facts:
-        lines.append(Text("  ").join(_fact(fact) for fact in screen.facts))
+        lines += _wrapped(
+            [Text(word, style="bold red") for word in plain(screen.note).split(" ")], " ", width
+        )
+    lines += _wrapped([_fact(fact) for fact in screen.facts], "   ", width)
+    for line in lines:
+        line.no_wrap = True
+        line.truncate(width, overflow="ellipsis")
     return lines
 
 
 def _fact(fact: Fact) -> Text:
-    mark = "!" if fact.bad else ""
-    value = plain(fact.text).replace(" ", _NBSP) + mark
-    title = fact.title.replace(" ", _NBSP) + _NBSP
-    return Text.assemble((title, "dim"), (value, "bold red" if fact.bad else "bold"))
+    value = plain(fact.text) + ("!" if fact.bad else "")
+    return Text.assemble((f"{fact.title} ", "dim"), (value, "bold red" if fact.bad else "bold"))
 
 
-def _lines(text: Text, width: int) -> int:
-    """Return the lines that a text takes: words move to the next line as a whole."""
-    lines, used = 1, 0
-    for word in text.plain.split(" "):
-        if used and used + 1 + len(word) > width:
-            lines, used = lines + 1, 0
-        used += len(word) + (1 if used else 0)
-        if used > width:
-            lines, used = lines + (used - 1) // width, used % width
+def _wrapped(pieces: Sequence[Text], gap: str, width: int) -> list[Text]:
+    """Return lines of whole pieces: a figure is never parted from what it is."""
+    lines: list[Text] = []
+    for piece in pieces:
+        if lines and lines[-1].cell_len + len(gap) + piece.cell_len <= width:
+            lines[-1] = Text(gap).join([lines[-1], piece])
+        else:
+            lines.append(piece)
     return lines
 
 

@@ -55,7 +55,7 @@ def seconds(value: float | None) -> str:
         if value >= large:
             first, rest = divmod(int(value), large)
             return f"{first}{name} {rest // small}{small_name}" if rest // small else f"{first}{name}"
-    for factor, unit in ((1.0, "s"), (1e3, "ms"), (1e6, "us")):
+    for factor, unit in ((1.0, "s"), (1e3, "ms"), (1e6, "us"), (1e9, "ns")):
         if value * factor >= 1:
             # Rounded down: 59.96 s must not become "60 s".
             places = 1 if value * factor < 10 else 0  # noqa: PLR2004 - two digits

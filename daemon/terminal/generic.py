@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from collectors.model import Kind, MetricDef
+from collectors.model import MetricDef
 from daemon.terminal.figures import count, per_second, seconds, size
 from daemon.terminal.look import Look
 from daemon.terminal.reading import Labels
 from daemon.terminal.section import Cell, Row, Screen, Section, ranked
 
 _OWN = "dbarchitect_"
+_MOMENT = 1e9
+"""Seconds beyond are no length of time but a moment, since 1970."""
 _CELLS_MOVING = (
     Cell("METRIC", "metric", str, "left", least=20),
     Cell("LABELS", "labels", str, "left", 1, 12),
@@ -52,7 +54,7 @@ def _moving(look: Look, metrics: Mapping[str, MetricDef]) -> Section:
 
 def _values(look: Look, metrics: Mapping[str, MetricDef]) -> Section:
     rows = [
-        {**_row(name, labels, value), "text": _figure(value, metrics.get(name))}
+        {**_row(name, labels, value), "text": _value(value, metrics.get(name), look)}
         for name, series in look.reading.families.items()
         if not name.startswith(_OWN) and name not in look.reading.counters
         for labels, value in series.items()
@@ -67,15 +69,11 @@ def _row(name: str, labels: Labels, value: float) -> Row:
     return {"metric": name, "labels": text, "value": value}
 
 
+def _value(value: float, metric: MetricDef | None, look: Look) -> str:
+    if metric is None or metric.unit != "seconds":
+        return _figure(value, metric)
+    return f"{seconds(look.age(value))} ago" if value > _MOMENT else seconds(value)
+
+
 def _figure(value: float, metric: MetricDef | None) -> str:
-    unit = metric.unit if metric else ""
-    if unit == "bytes":
-        return size(value)
-    if (
-        unit == "seconds"
-        and metric is not None
-        and metric.kind is Kind.GAUGE
-        and "timestamp" not in metric.name
-    ):
-        return seconds(value)
-    return count(value)
+    return size(value) if metric is not None and metric.unit == "bytes" else count(value)

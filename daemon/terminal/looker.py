@@ -69,7 +69,8 @@ class Looker:
             made = postgres.screen(look, self.statement_order, self.table_order)
         else:
             made = generic.screen(look, engine.title if engine else look.target.engine, self._metrics)
-        title = (*made.title, f"data {seconds(look.age(look.target.newest))} old")
+        age = look.age(look.target.newest)
+        title = made.title if age is None else (*made.title, f"data {seconds(age)} old")
         return replace(made, title=title, note=_note(look.target, look))
 
     def next_statement_order(self) -> None:

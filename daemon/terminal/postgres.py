@@ -19,9 +19,13 @@ _LATE_SECONDS = 10.0
 def screen(look: Look, statements_by: str, tables_by: str) -> Screen:
     """Return what to show; `*_by` are the orders of the rows."""
     target = look.target
-    uptime = look.age(look.value(names.STARTED))
+    started = look.value(names.STARTED)
+    uptime = f"up {seconds(look.age(started))}" if started is not None else ""
+    title = (target.name, f"PostgreSQL {target.version}".strip(), target.role, uptime)
+    if not target.up:
+        return Screen(title=title)
     return Screen(
-        title=(target.name, f"PostgreSQL {target.version}".strip(), target.role, f"up {seconds(uptime)}"),
+        title=title,
         facts=list(_facts(look)),
         sections=(
             postgres_now.blocking(look),

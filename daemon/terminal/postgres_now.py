@@ -30,7 +30,7 @@ _SESSION_CELLS = (
 _BLOCKING_CELLS = (
     Cell("BLOCKS", "blocked", count),
     Cell("LONGEST", "longest_wait_seconds", seconds),
-    Cell("HEAD IS", "state", str, "left", least=10),
+    Cell("HEAD IS", "state", str, "left", least=19),
     Cell("USER", "user", str, "left", 3, 8),
     Cell("DATABASE", "database", str, "left", 4, 8),
     Cell("APPLICATION", "application", str, "left", 2, 10),

@@ -77,7 +77,7 @@ class Screen:
     def as_json(self) -> dict[str, Any]:
         """Return the values."""
         return {
-            "facts": {fact.title: fact.value for fact in self.facts},
+            "facts": {fact.title.lower().replace(" ", "_"): fact.value for fact in self.facts},
             **{section.name: list(section.rows) for section in self.sections},
         }
 
