@@ -73,6 +73,12 @@ class _Dumper(yaml.SafeDumper):
     """Quotes what the loader would otherwise take for something else than text."""
 
 
+def _represent_text(dumper: _Dumper, text: str) -> yaml.Node:
+    # Line ends of other kinds would be folded into blanks in any but double quotes.
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if text.isprintable() else '"')
+
+
+_Dumper.add_representer(str, _represent_text)
 _Loader.yaml_implicit_resolvers = _Dumper.yaml_implicit_resolvers = {}
 for _tag, _pattern, _first in (
     ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from collectors.registry import engines
@@ -41,7 +41,32 @@ def loads_or_tells(content: bytes) -> None:
 
 
 SIGNS = [*"-:?[]{},#&*!|>'\"%@`\n\t .~<=\0\r\x85\u2028\ufeff", "  ", "\n  ", "- ", ": "]
-WORDS = ["targets", "name", "engine", "postgresql", "host", "password", "daemon", "listen", "true", "null", "1e3", "10s", "<<", "!!int", ".inf", "file", "dsn", "labels", "collect", "metrics_files", "tls", "http", "tokens", "---"]
+WORDS = [
+    "targets",
+    "name",
+    "engine",
+    "postgresql",
+    "host",
+    "password",
+    "daemon",
+    "listen",
+    "true",
+    "null",
+    "1e3",
+    "10s",
+    "<<",
+    "!!int",
+    ".inf",
+    "file",
+    "dsn",
+    "labels",
+    "collect",
+    "metrics_files",
+    "tls",
+    "http",
+    "tokens",
+    "---",
+]
 yaml_signs = st.sampled_from(SIGNS)
 words = st.sampled_from(WORDS)
 
@@ -71,6 +96,7 @@ trees = st.recursive(
 
 @MANY
 @given(trees)
+@example({"\x85": "\u2028 a\n\n b\r\n", "": [" x ", "no", "089", "1e3", "~", "'\"", "a: b #c", "\x00\t"]})
 def test_yaml_written_is_yaml_read(tree: Any) -> None:
     if isinstance(tree, dict | list):
         try:
