@@ -73,6 +73,7 @@ def demo(
     """Start the demo; it ends with Ctrl-C and leaves nothing behind."""
     seconds = _period(for_)
     if context.invoked_subcommand is not None:
+        _check_order(context)
         return
     here = directory.resolve() if directory else None
     bindir = pg_bindir.resolve() if pg_bindir else None
@@ -139,6 +140,15 @@ def faults(
         mark = " [bold red](broken)[/]" if one["broken"] else ""
         table.add_row(f"{one['name']}{mark}", str(one["summary"]), "\n".join(one["metrics"]))  # type: ignore[arg-type]
     console().print(table)
+
+
+def _check_order(context: typer.Context) -> None:
+    """Refuse `demo --port 1 break X`: the option would be the start's, and be lost without a word."""
+    for name in context.params:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            option = f"--{ {'for_': 'for', 'pg_bindir': 'pg-bindir', 'directory': 'dir'}.get(name, name) }"
+            _refuse(f"{option} before `{context.invoked_subcommand}` would be for the start; write it after")
 
 
 def _fault(name: str) -> str:

@@ -27,9 +27,12 @@ def hints(running: Running, directory: Path | None) -> str:
 
 def program() -> str:
     """Return how to call the command: by its name, or by its path when it is not on the PATH."""
-    script = Path(sys.executable).with_name("dbarchitect")
+    python = Path(sys.executable)
+    script = python.with_name("dbarchitect")
     if shutil.which("dbarchitect"):
         return "dbarchitect"
-    if not script.exists():
-        return f"{sys.executable} -m daemon"
-    return str(script.relative_to(Path.cwd())) if script.is_relative_to(Path.cwd()) else str(script)
+    return _near(script) if script.exists() else f"{_near(python)} -m daemon"
+
+
+def _near(path: Path) -> str:
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
