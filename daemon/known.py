@@ -25,6 +25,8 @@ class Held:
     """Monotonic seconds after which it is too old to be shown."""
     left_out: int = 0
     """Series that are not shown because of the target's cap, the probe's own, or as repeats."""
+    size: int = 0
+    """The most series that the blocks can hold; set when they are fitted in."""
     alone: bool = False
     """No other block has a series in common with these: looked at again only when labels change."""
 
@@ -99,6 +101,8 @@ class TargetState:
         self.scraped_at = float("-inf")
         """Monotonic seconds."""
         self.has_text = False
+        self.shown = 0
+        """Series after the last answer; some may have become stale since."""
 
     @property
     def name(self) -> str:

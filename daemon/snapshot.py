@@ -29,6 +29,7 @@ from daemon.known import Held, TargetState
 
 _T = TypeVar("_T")
 UP = "up"
+SERIES_MAX_TOTAL = 1_000_000
 FORGET_TEXT_SECONDS = 300.0
 """Rendered text of a target that nobody scraped for so long is freed."""
 
@@ -39,9 +40,17 @@ class Snapshot:
     `clock` gives monotonic seconds: a wall clock that jumps must make nothing stale or fresh.
     """
 
-    def __init__(self, engines: Mapping[str, Engine], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        engines: Mapping[str, Engine],
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        series_max_total: int = SERIES_MAX_TOTAL,
+    ) -> None:
         self.engines = engines
         self.clock = clock
+        self.series_max_total = series_max_total
+        """Cap over all targets, besides each target's own."""
         self._targets: dict[str, TargetState] = {}
         self._layouts: WeakValueDictionary[tuple[MetricDef, ...], Layout] = WeakValueDictionary()
         self._next_expiry = float("inf")
@@ -67,6 +76,7 @@ class Snapshot:
             state.answered_at = self.clock()
         else:
             state.held.clear()
+            state.shown = 0
         engine = self.engines.get(state.target.engine)
         if engine is not None:
             metric = engine.up_metric
@@ -164,10 +174,19 @@ class Snapshot:
         until = self.clock() + max(3 * every, every + 2 * info.within_seconds)
         held = Held(*key, info.cost, blocks, until, left_out=observation.dropped)
         fixed = Held("", "", Cost.LIGHT, state.up_blocks, until)
-        fit(held, old, list(state.held.values()), fixed, state.target.series_max)
+        fit(held, old, list(state.held.values()), fixed, self._room(state))
         held.blocks = continued(held.blocks, before)
         state.held[key] = held
+        state.shown = state.series
         self._next_expiry = min(self._next_expiry, until)
+
+    def _room(self, state: TargetState) -> int:
+        """Return how many series the target may show."""
+        most = state.target.series_max
+        if sum(each.target.series_max for each in self._targets.values()) <= self.series_max_total:
+            return most
+        others = sum(each.shown for each in self._targets.values()) - state.shown
+        return min(most, max(0, self.series_max_total - others))
 
     def _blocks(
         self, state: TargetState, probe: str, frames: Sequence[Frame], at: float, old: Sequence[Block]

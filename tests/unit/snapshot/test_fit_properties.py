@@ -37,7 +37,7 @@ def records(draw: st.DrawFn) -> tuple[str, str, Cost, list[Frame]]:
 
 
 @given(st.lists(records(), max_size=8), st.integers(1, 30))
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=120)
 async def test_no_series_comes_twice_and_the_cap_holds_whatever_probes_give(
     given_records: list, most: int
 ) -> None:
@@ -51,7 +51,7 @@ async def test_no_series_comes_twice_and_the_cap_holds_whatever_probes_give(
 
 
 @given(st.lists(records(), max_size=8), st.integers(1, 30))
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 async def test_the_same_answers_show_the_same_series_again(given_records: list, most: int) -> None:
     snapshot = snapshot_of(Target(name="db1", engine="postgresql", series_max=most))
     last = {(name, database): (cost, found) for name, database, cost, found in given_records}

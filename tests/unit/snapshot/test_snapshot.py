@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collectors.model import Cost, Failure, Frame, Rejection, Target
+from daemon.snapshot import Snapshot
 from tests.unit.snapshot.making import Clock, answers, frame, give, lines, metric, page, probe, snapshot_of
 
 A = metric("a", "x")
@@ -165,3 +166,17 @@ async def test_an_empty_label_is_the_same_as_none() -> None:
     give(snapshot, frame([metric("m", "x", "y")], {("1", ""): [1]}), info=probe("p"))
     give(snapshot, frame([metric("m", "x")], {("1",): [2], ("2",): [2]}), info=probe("q"))
     assert await lines(snapshot) == ['m{target="db1",x="1",y=""} 1', 'm{target="db1",x="2"} 2']
+
+
+async def test_all_targets_together_have_a_cap_too() -> None:
+    targets = [Target(name=name, engine="postgresql", series_max=5) for name in ("db1", "db2")]
+    snapshot = Snapshot({}, Clock(), series_max_total=8)
+    for target in targets:
+        snapshot.add_target(target)
+        give(snapshot, frame([A], {(key,): [1] for key in "abcdef"}), target=target.name)
+    states = snapshot.states()
+    assert (states["db1"].series, states["db2"].series) == (5, 3)
+    assert (states["db1"].left_out(), states["db2"].left_out()) == ({"p": 1}, {"p": 3})
+    snapshot.remove_target("db1")
+    give(snapshot, frame([A], {(key,): [1] for key in "abcdef"}), target="db2")
+    assert states["db2"].series == 5
