@@ -11,6 +11,7 @@ import contextlib
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import asyncpg
@@ -24,9 +25,22 @@ from collectors.secret_ref import SecretError
 
 APPLICATION_NAME = "database-architect"
 STATEMENT_TIMEOUT_SECONDS = 5.0
+LONG_TIMEOUT_SECONDS = 30.0
+"""For probes that may take longer than the ordinary ones."""
 RECOVER_SECONDS = 2.0
-within_seconds: ContextVar[float] = ContextVar("within_seconds", default=STATEMENT_TIMEOUT_SECONDS)
-"""How long the probe that runs in this task may take: the server's own timeout follows it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """How the probe that runs in this task wants its statements treated."""
+
+    within_seconds: float = STATEMENT_TIMEOUT_SECONDS
+    """The server's own timeout follows the probe's deadline."""
+    kept: bool = True
+    """Whether statements stay prepared: worth their memory, kilobytes each, when they come often."""
+
+
+asking: ContextVar[Asking] = ContextVar("asking", default=Asking())  # noqa: B039 - it cannot be changed
 TlsArgument = ssl.SSLContext | Literal["prefer"] | bool
 _UNSUPPORTED_STARTUP = ("08P01", "0A000")
 
@@ -106,13 +120,19 @@ class PostgresSession:
             self._connection.terminate()
 
     async def _fetch(self, sql: str, args: tuple[Any, ...]) -> Sequence[Any]:
-        seconds = max(STATEMENT_TIMEOUT_SECONDS, within_seconds.get())
+        how = asking.get()
+        # Two steps, not one for each deadline: the client's own deadline cancels in time, this is for
+        # the day when the client is gone.
+        short = how.within_seconds <= STATEMENT_TIMEOUT_SECONDS
+        seconds = STATEMENT_TIMEOUT_SECONDS if short else max(LONG_TIMEOUT_SECONDS, how.within_seconds)
         if self.facts.pooled:
             async with _short_transaction(self._connection, self._options, seconds):
                 return await self._connection.fetch(sql, *args)
         if seconds != self._timeout_seconds:
             await self._connection.execute(f"set statement_timeout = {int(seconds * 1000)}")
             self._timeout_seconds = seconds
+        if not how.kept:
+            return await self._connection.fetch(sql, *args)
         statement = self._statements.get(sql)
         if statement is None:
             statement = self._statements[sql] = await self._connection.prepare(sql)

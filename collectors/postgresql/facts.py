@@ -61,6 +61,18 @@ class Facts:
         """Return what makes counters comparable: changes with the server and with its restart."""
         return f"{self.system_identifier}/{self.started_at:.3f}"
 
+    @property
+    def offer(self) -> tuple[object, ...]:
+        """Return all that decides what can be asked: equal for servers that offer the same."""
+        return (
+            id(self.catalogue),  # catalogues are shared, so the same one is the same object
+            self.role,
+            self.superuser,
+            self.roles,
+            frozenset((name, one.version, one.schema) for name, one in self.extensions.items()),
+            frozenset(self.settings.items()),
+        )
+
     def has(self, need: str) -> bool:
         """Tell whether the server has one thing, written as in `ProbeDef.needs`."""
         kind, _, name = need.partition(":")

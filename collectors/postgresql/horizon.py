@@ -156,7 +156,7 @@ def _named(holds: str, holders: Sequence[_Holder]) -> list[tuple[LabelValues, Se
 PROBES: tuple[CodeProbe, ...] = (
     CodeProbe(
         info=ProbeInfo(
-            name="xmin_horizon", every_seconds=15, within_seconds=2, metrics=(AGE, *HOLDER), rows_max=10
+            name="xmin_horizon", every_seconds=30, within_seconds=2, metrics=(AGE, *HOLDER), rows_max=10
         ),
         help="What keeps VACUUM from removing dead rows: the oldest snapshot, transaction or slot.",
         make=Horizon,

@@ -14,16 +14,18 @@ from collectors.engine import Finding
 from collectors.errors import CollectError, NotAllowed, NotSupported, TimedOut, Unreachable
 from collectors.model import Failure, Observation, ProbeInfo, Rejection, Scope, Target, Up
 from collectors.postgresql import catalogue
-from collectors.postgresql.client import PostgresSession, within_seconds
+from collectors.postgresql.choice import chosen
+from collectors.postgresql.client import Asking, PostgresSession, asking
 from collectors.postgresql.facts import Facts
 from collectors.postgresql.inspect import inspect
 from collectors.postgresql.options import PostgresOptions
-from collectors.postgresql.probe import CodeProbe, Result, Runner
+from collectors.postgresql.probe import Result, Runner
 from collectors.postgresql.rows import FrameMaker
 from collectors.postgresql.sessions import Sessions
 
 RELEARN_SECONDS = 600.0
 DENIED_AGAIN_SECONDS = 3600.0
+SELDOM_SECONDS = 60.0
 _ALIVE = """
 select pg_catalog.pg_is_in_recovery() as in_recovery,
   extract(epoch from pg_catalog.pg_postmaster_start_time())::float8 as started_at
@@ -54,7 +56,7 @@ class PostgresObserver:
         self._code = [one for one in catalogue.in_code() if target.wants(one.info.name, one.default)]
         self._facts: Facts | None = None
         self._plan: dict[str, ProbeInfo] = {}
-        self._rejections: list[Rejection] = []
+        self._rejections: tuple[Rejection, ...] = ()
         self._runners: dict[tuple[str, str], _Declared | Runner] = {}
         self._denied: dict[tuple[str, str], tuple[float, str]] = {}
         self._distress: dict[str, str] = {}
@@ -115,7 +117,7 @@ class PostgresObserver:
         if denied and began - denied[0] < DENIED_AGAIN_SECONDS:
             return self._failed(probe, database, began, Failure("denied", denied[1]))
         session: PostgresSession | None = None
-        within_seconds.set(info.within_seconds)
+        asking.set(Asking(info.within_seconds, kept=info.every_seconds < SELDOM_SECONDS))
         try:
             async with asyncio.timeout(info.within_seconds):
                 session = await self._sessions.get(database)
@@ -177,11 +179,10 @@ class PostgresObserver:
         names = [row["name"] for row in rows if self._is_wanted(row["name"])]
         main = self._options.dbname
         self._databases = tuple(sorted(names, key=lambda name: (name != main, name)))
-        queries, rejections = self._choose(session.facts)
-        code, without = self._choose_code(session.facts)
-        self._rejections = rejections + without
-        self._plan = {query.probe.name: query.probe.info for query in queries}
-        self._plan |= {one.info.name: one.info for one in code}
+        choice = chosen(self._definitions, self._code, session.facts)
+        self._rejections = choice.rejections
+        self._plan = {name: query.probe.info for name, query in choice.queries.items()}
+        self._plan |= {name: one.info for name, one in choice.code.items()}
         self._runners = {
             key: runner for key, runner in self._runners.items()
             if key[0] in self._plan and not isinstance(runner, _Declared)
@@ -192,21 +193,6 @@ class PostgresObserver:
         return any(fnmatch.fnmatchcase(database, pattern) for pattern in choice.include) and not any(
             fnmatch.fnmatchcase(database, pattern) for pattern in choice.exclude
         )
-
-    def _choose(self, facts: Facts) -> tuple[list[choose.Query], list[Rejection]]:
-        """Choose server-wide by the main database; a per-database probe is chosen again in each."""
-        return choose.choose(self._definitions, facts.has, role=facts.role, schema_of=facts.schema_of)
-
-    def _choose_code(self, facts: Facts) -> tuple[list[CodeProbe], list[Rejection]]:
-        chosen, rejections = [], []
-        for one in self._code:
-            if one.role not in ("any", facts.role):
-                rejections.append(Rejection(one.info.name, "", f"only on a {one.role}"))
-            elif need := choose.missing(one.needs, facts.has):
-                rejections.append(Rejection(one.info.name, "", f"the server has no {need}"))
-            else:
-                chosen.append(one)
-        return chosen, rejections
 
     async def _ask(self, info: ProbeInfo, database: str, session: PostgresSession) -> Result:
         key = (info.name, database if info.scope is Scope.DATABASE else "")
@@ -220,17 +206,14 @@ class PostgresObserver:
         return Result((frame,), dropped)
 
     def _make(self, name: str, facts: Facts) -> _Declared | Runner:
-        for one in self._code:
-            if one.info.name == name:
-                return one.make(self._target)
-        definitions = [probe for probe in self._definitions if probe.name == name]
-        queries, rejections = choose.choose(
-            definitions, facts.has, role=facts.role, schema_of=facts.schema_of
-        )
-        if not queries:
-            reason = next((one.reason for one in rejections), "not declared")
+        """Chosen again for the database at hand: extensions differ from one to the next."""
+        choice = chosen(self._definitions, self._code, facts)
+        if name in choice.code:
+            return choice.code[name].make(self._target)
+        if name not in choice.queries:
+            reason = next((one.reason for one in choice.rejections if one.probe == name), "not declared")
             raise NotSupported(f"{name} in {facts.database!r}: {reason}")
-        return _Declared(queries[0], FrameMaker(queries[0]))
+        return _Declared(choice.queries[name], FrameMaker(choice.queries[name]))
 
     def _judge(self, error: CollectError, probe: str, database: str) -> Failure:
         if isinstance(error, NotAllowed):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import decimal
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -35,10 +36,11 @@ class FrameMaker:
         if self._query.probe.custom:
             values = [_numbers(column, metric.name) for column, metric in zip(values, metrics, strict=True)]
         keys, values, dropped = self._bounded(keys, values)
-        if keys == self._keys:
-            keys = self._keys  # the same object, so that a renderer sees at once that no series changed
-        self._keys = keys
-        return Frame(metrics, keys, values), dropped
+        if keys != self._keys:
+            # Hundreds of servers have the same lock modes, settings and table names.
+            self._keys = [tuple(map(sys.intern, key)) for key in keys]
+        # The same object as before, so that a renderer sees at once that no series changed.
+        return Frame(metrics, self._keys, values), dropped
 
     def _columns(self, rows: Sequence[Any]) -> list[tuple[Any, ...]]:
         columns = list(zip(*rows, strict=True))
