@@ -10,8 +10,10 @@ from typing import Any
 
 from aiohttp import web
 
-from collectors.model import Failure, MetricDef, Number
+from collectors.catalogue import CatalogueEntry
+from collectors.model import Failure, Number
 from daemon.block import Block
+from daemon.catalogue import catalogue
 from daemon.http.query import Query, refuse_unknown
 from daemon.http.text import number
 from daemon.known import ProbeState, TargetState
@@ -82,7 +84,9 @@ class Api:
     async def metrics(self, request: web.Request) -> web.Response:
         """Answer with the catalogue: every metric that can be shown, and where it comes from."""
         Query(request, ())
-        return web.json_response({"status": "ok", "metrics": list(self._catalogue())})
+        own = (*PROCESS_METRICS, *TARGET_METRICS)
+        entries = catalogue(self._snapshot.engines.values(), own)
+        return web.json_response({"status": "ok", "metrics": [_entry(entry) for entry in entries]})
 
     def _target(self, state: TargetState) -> dict[str, Any]:
         target, up = state.target, state.up
@@ -113,16 +117,6 @@ class Api:
             ],
         }
 
-    def _catalogue(self) -> Iterator[dict[str, Any]]:
-        for name, engine in sorted(self._snapshot.engines.items()):
-            yield _metric(engine.up_metric, name, "up", "light", 0.0)
-            for probe in engine.definitions():
-                info = probe.info
-                for metric in probe.metrics:
-                    yield _metric(metric, name, info.name, info.cost.value, info.every_seconds)
-        for metric in (*PROCESS_METRICS, *TARGET_METRICS):
-            yield _metric(metric, "", "", "light", 0.0)
-
 
 def _probe(state: TargetState, probe: ProbeState, left_out: dict[str, int]) -> dict[str, Any]:
     info = probe.info
@@ -149,7 +143,8 @@ def _failure(database: str, failure: Failure) -> dict[str, str]:
     return {"database": database, "cause": failure.cause, "message": failure.message}
 
 
-def _metric(metric: MetricDef, engine: str, probe: str, cost: str, every: float) -> dict[str, Any]:
+def _entry(entry: CatalogueEntry) -> dict[str, Any]:
+    metric = entry.metric
     return {
         "name": metric.name,
         "kind": metric.kind.value,
@@ -157,10 +152,13 @@ def _metric(metric: MetricDef, engine: str, probe: str, cost: str, every: float)
         "help": metric.help,
         "labels": list(metric.labels),
         "aliases": list(metric.aliases),
-        "engine": engine,
-        "probe": probe,
-        "cost": cost,
-        "every_seconds": every,
+        "engine": entry.engine,
+        "probe": entry.probe,
+        "cost": entry.cost.value,
+        "every_seconds": entry.every_seconds,
+        "role": entry.role,
+        "default": entry.default,
+        "needs": list(entry.needs),
     }
 
 

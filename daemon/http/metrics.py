@@ -10,6 +10,7 @@ from contextlib import aclosing
 from aiohttp import HttpVersion11, hdrs, web
 from multidict import istr
 
+from daemon.catalogue import of_engine
 from daemon.http.exposition import OPENMETRICS, TEXT, families_of, render
 from daemon.http.query import Query, refuse_unknown
 from daemon.known import TargetState
@@ -35,7 +36,8 @@ class MetricsPage:
         query = Query(request, ("target", "collect", "collect[]"))
         states = self.chosen(query.all("target"))
         probes = [*query.all("collect"), *query.all("collect[]")]
-        refuse_unknown("probe", probes, self._probes(states))
+        if probes:
+            refuse_unknown("probe", probes, self._probes(states))
         openmetrics = wants_openmetrics(request.headers.get(hdrs.ACCEPT, ""))
         zipped = wants_gzip(request.headers.get(hdrs.ACCEPT_ENCODING, ""))
         kind = {hdrs.CONTENT_TYPE: OPENMETRICS if openmetrics else TEXT, hdrs.VARY: "Accept, Accept-Encoding"}
@@ -67,9 +69,8 @@ class MetricsPage:
         names: dict[str, None] = {}
         for engine in {state.target.engine for state in states}:
             if engine in self._snapshot.engines:
-                names.update(
-                    dict.fromkeys(probe.name for probe in self._snapshot.engines[engine].definitions())
-                )
+                entries = of_engine(self._snapshot.engines[engine])
+                names.update(dict.fromkeys(entry.probe for entry in entries if entry.probe))
         for state in states:
             names.update(dict.fromkeys(state.probes))
         return sorted(names)
