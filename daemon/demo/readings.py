@@ -30,6 +30,8 @@ class Figure:
     """Only series one of whose labels has this text in its value."""
     pace: Pace | None = None
     """For a counter: its rate is shown, not its value."""
+    every: str = ""
+    """How often the daemon asks, where it takes a while until a fault shows."""
 
 
 FIGURES: dict[str, Figure] = {
@@ -45,11 +47,14 @@ FIGURES: dict[str, Figure] = {
     ),
     "replay_paused": Figure("replay paused", ("pg_replication_replay_paused",), fold=max),
     "slot_bytes": Figure("kept for slots", ("pg_replication_slots_pg_wal_lsn_diff",), figures.size, max),
-    "dead_tuples": Figure("dead rows", ("pg_stat_user_tables_n_dead_tup",)),
-    "bloat_bytes": Figure("bloat", ("pg_table_bloat_bytes",), figures.size),
+    "dead_tuples": Figure("dead rows", ("pg_stat_user_tables_n_dead_tup",), every="1m"),
+    "dead_share": Figure(
+        "dead rows of order_items for each that autovacuum tolerates", ("pg_table_dead_tuples_ratio",),
+        fold=max, holds="order_items", every="1m",
+    ),
     "rows_scanned": Figure(
         "rows scanned per second in order_items", ("pg_stat_user_tables_seq_tup_read",),
-        holds="order_items", pace=_TABLES,
+        holds="order_items", pace=_TABLES, every="1m",
     ),
     "blocked": Figure("blocked sessions", ("pg_blocked_sessions", "pg_lock_waiting_connections"), fold=max),
     "idle_in_transaction": Figure("idle in transaction", ("pg_idle_in_transaction_connections",), fold=max),
@@ -59,11 +64,9 @@ FIGURES: dict[str, Figure] = {
     ),
     "xid_age": Figure("xid age", ("pg_database_wraparound_age_datfrozenxid_seconds",), fold=max),
     "deadlocks": Figure("deadlocks so far", ("pg_stat_database_deadlocks",)),
-    "archive_bytes": Figure(
-        "in the tablespace archive", ("pg_tablespace_size_bytes",), figures.size, max, "archive"
-    ),
     "disk_free": Figure(
-        "free on the small disk", ("node_filesystem_avail_bytes",), figures.size, min, "/pg_tblspc/"
+        "free on the small disk", ("node_filesystem_avail_bytes",), figures.size, min,
+        holds="/pg_tblspc/", every="30s",
     ),
 }  # fmt: skip
 _COUNTERS = {name: one.pace for one in FIGURES.values() for name in one.metrics if one.pace}

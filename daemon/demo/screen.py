@@ -84,7 +84,9 @@ def signs(one: Broken, sights: Mapping[str, Sight]) -> list[str]:
             found.append(f"{sign.target}: {_state(sight).plain} {sight.message}".rstrip())
         else:
             figure = FIGURES[sign.reading]
-            found.append(f"{sign.target}: {figure.title} {sight.text(sign.reading)}  ({figure.metrics[0]})")
+            every = f", asked every {figure.every}" if figure.every else ""
+            number = f"{figure.title} {sight.text(sign.reading)}"
+            found.append(f"{sign.target}: {number}  ({figure.metrics[0]}{every})")
     return found
 
 

@@ -34,6 +34,7 @@ daemon:
   log: {format: console}
 defaults:
   interval: $interval
+  series_max: 20000
 targets:
   - {name: shop-primary, engine: postgresql, cluster: shop, host: 127.0.0.1, port: $primary,
      user: $user, password: {file: $room/password}, dbname: $database}

@@ -26,7 +26,6 @@ _OID = "SELECT oid FROM pg_tablespace WHERE spcname = 'archive'"
 @fault(
     "disk-full",
     f"the tablespace archive lies on a disk of {SIZE_MIB} MiB, which is {FULL:.0%} full",
-    Sign("shop-primary", "archive_bytes"),
     Sign("host", "disk_free"),
 )
 async def disk_full(servers: Servers) -> Held:

@@ -17,7 +17,7 @@ INDEX = "idx_order_items_order_id"
     "bloat",
     "autovacuum is off for order_items, and its rows are updated three times over",
     Sign("shop-primary", "dead_tuples"),
-    Sign("shop-primary", "bloat_bytes"),
+    Sign("shop-primary", "dead_share"),
 )
 async def bloat(servers: Servers) -> Held:
     """Fill order_items with dead rows."""
