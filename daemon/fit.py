@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import combinations
 
 from collectors.model import LabelValues, MetricDef, Number
 from daemon.block import Block
@@ -12,22 +11,24 @@ from daemon.known import Held
 Place = tuple[Held, int]
 
 
-def fit(new: Held, old: Held | None, others: Sequence[Held], fixed: Held, most: int) -> None:
+def fit(new: Held, old: Held | None, others: Sequence[Held], fixed: Held, most: int) -> bool:
     """Fit the blocks of one new answer among those of the target's other probes.
 
     Where two would show one series, the one of higher rank does: the cheaper probe, then by name;
     `fixed` comes before all and does not count. When there are more than `most` series, whole rows of
     the lowest rank go; among the rows of the new answer those that were shown before stay, otherwise
-    each run would bring other series.
+    each run would bring other series. Return True when nothing but the new answer was touched.
     """
-    ranked = sorted([new, *others], key=lambda held: held.rank)
     new.alone = old is not None and old.alone and _same_series(new, old)
-    if not new.alone:
-        _drop_repeats(new, _places([fixed, *ranked]))
+    new.size = sum(block.size for block in new.blocks)
+    if new.alone and new.size + sum(held.size for held in others) <= most:
+        return True  # the same series as before, and room for all: nearly every run ends here
+    ranked = sorted([new, *others], key=lambda held: held.rank)
+    touched = not new.alone and _drop_repeats(new, _places([fixed, *ranked]))
     places = _places(ranked)
     blocks = [held.blocks[index] for held, index in places]
     if sum(block.size for block in blocks) <= most or sum(block.count for block in blocks) <= most:
-        return
+        return not touched
     room = most
     for held, index in places:
         block = held.blocks[index]
@@ -35,28 +36,31 @@ def fit(new: Held, old: Held | None, others: Sequence[Held], fixed: Held, most: 
             members = _members(old, block) if held is new else set()
             _replace((held, index), _only_rows(block, _rows_that_fit(block, room, members)))
         room -= held.blocks[index].count
+    return False
 
 
 def _places(ranked: Sequence[Held]) -> list[Place]:
     return [(held, index) for held in ranked for index in range(len(held.blocks))]
 
 
-def _drop_repeats(new: Held, places: Sequence[Place]) -> None:
+def _drop_repeats(new: Held, places: Sequence[Place]) -> bool:
+    """Settle what the new answer shows twice, or another shows too; tell whether another gave way."""
     new.alone = True
-    owners: dict[str, list[int]] = {}
+    touched = False
     for number, (held, index) in enumerate(places):
-        if held is new:
-            _replace((held, index), _without_repeats(held.blocks[index]))
-        for name in held.blocks[index].layout.names:
-            owners.setdefault(name, []).append(number)
-    pairs = {
-        pair
-        for numbers in owners.values()
-        for pair in combinations(numbers, 2)
-        if places[pair[0]][0] is new or places[pair[1]][0] is new
-    }
-    for first, second in sorted(pairs):
-        _settle(places[first], places[second])
+        if held is not new:
+            continue
+        _replace((held, index), _without_repeats(held.blocks[index]))
+        names = held.blocks[index].layout.names
+        for other, place in enumerate(places):
+            if (place[0] is new and other <= number) or names.isdisjoint(
+                place[0].blocks[place[1]].layout.names
+            ):
+                continue
+            first, second = sorted((number, other))
+            _settle(places[first], places[second])
+            touched = touched or places[second][0] is not new
+    return touched
 
 
 def _same_series(new: Held, old: Held) -> bool:

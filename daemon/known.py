@@ -27,13 +27,15 @@ class Held:
     """Series that are not shown because of the target's cap, the probe's own, or as repeats."""
     size: int = 0
     """The most series that the blocks can hold; set when they are fitted in."""
+    shown: int = 0
+    """The series that it has."""
     alone: bool = False
     """No other block has a series in common with these: looked at again only when labels change."""
 
     @property
-    def rank(self) -> tuple[int, str, str]:
-        """Return the place in the order in which blocks get their share of the cap."""
-        return (_COSTS.index(self.cost), self.probe, self.database)
+    def rank(self) -> tuple[bool, int, str, str]:
+        """Return the place in the order in which blocks share the cap: the server's own first."""
+        return (bool(self.database), _COSTS.index(self.cost), self.probe, self.database)
 
 
 @dataclass(slots=True)

@@ -54,14 +54,22 @@ class Snapshot:
         self._targets: dict[str, TargetState] = {}
         self._layouts: WeakValueDictionary[tuple[MetricDef, ...], Layout] = WeakValueDictionary()
         self._next_expiry = float("inf")
+        self._asked = 0
+        """What the targets' own caps add up to; while the common cap is larger, it does not matter."""
+        self._shown = 0
 
     def add_target(self, target: Target) -> None:
         """Begin with a target; one of that name is replaced, and what was known of it forgotten."""
+        self.remove_target(target.name)
         self._targets[target.name] = TargetState(target)
+        self._asked += target.series_max
 
     def remove_target(self, name: str) -> None:
         """Forget a target and everything it showed; an unknown name is fine."""
-        self._targets.pop(name, None)
+        state = self._targets.pop(name, None)
+        if state is not None:
+            self._show(state, 0)
+            self._asked -= state.target.series_max
 
     def record_up(self, name: str, up: Up) -> None:
         """Take the answer to "does it answer?"; a no drops every frame of the target at once."""
@@ -76,6 +84,7 @@ class Snapshot:
             state.answered_at = self.clock()
         else:
             state.held.clear()
+            self._show(state, 0)
             state.shown = 0
         engine = self.engines.get(state.target.engine)
         if engine is not None:
@@ -130,8 +139,7 @@ class Snapshot:
         state = self._targets.get(name)
         if state is None:
             return
-        for key in [key for key in state.held if key[0] not in probes]:
-            del state.held[key]
+        self._forget(state, [key for key in state.held if key[0] not in probes])
         for probe in [probe for probe in state.probes if probe not in probes and probe != UP]:
             del state.probes[probe]
 
@@ -140,8 +148,7 @@ class Snapshot:
         state = self._targets.get(name)
         if state is None:
             return
-        for key in [key for key in state.held if key[1] and key[1] not in databases]:
-            del state.held[key]
+        self._forget(state, [key for key in state.held if key[1] and key[1] not in databases])
         for probe in state.probes.values():
             probe.keep_databases(databases)
 
@@ -174,19 +181,30 @@ class Snapshot:
         until = self.clock() + max(3 * every, every + 2 * info.within_seconds)
         held = Held(*key, info.cost, blocks, until, left_out=observation.dropped)
         fixed = Held("", "", Cost.LIGHT, state.up_blocks, until)
-        fit(held, old, list(state.held.values()), fixed, self._room(state))
+        calm = fit(held, old, list(state.held.values()), fixed, self._room(state))
         held.blocks = continued(held.blocks, before)
         state.held[key] = held
-        state.shown = state.series
+        for each in (held,) if calm else state.held.values():
+            each.shown = sum(block.count for block in each.blocks)
+        self._show(state, state.shown + held.shown - (old.shown if old else 0) if calm else state.series)
         self._next_expiry = min(self._next_expiry, until)
+
+    def _forget(self, state: TargetState, keys: Collection[tuple[str, str]]) -> None:
+        for key in keys:
+            del state.held[key]
+        if keys:
+            self._show(state, state.series)
+
+    def _show(self, state: TargetState, series: int) -> None:
+        self._shown += series - state.shown
+        state.shown = series
 
     def _room(self, state: TargetState) -> int:
         """Return how many series the target may show."""
         most = state.target.series_max
-        if sum(each.target.series_max for each in self._targets.values()) <= self.series_max_total:
+        if self._asked <= self.series_max_total:
             return most
-        others = sum(each.shown for each in self._targets.values()) - state.shown
-        return min(most, max(0, self.series_max_total - others))
+        return min(most, max(0, self.series_max_total - (self._shown - state.shown)))
 
     def _blocks(
         self, state: TargetState, probe: str, frames: Sequence[Frame], at: float, old: Sequence[Block]
@@ -227,8 +245,7 @@ class Snapshot:
             return
         soonest = float("inf")
         for state in self._targets.values():
-            for key in [key for key, held in state.held.items() if held.until <= now]:
-                del state.held[key]
+            self._forget(state, [key for key, held in state.held.items() if held.until <= now])
             soonest = min(soonest, min((held.until for held in state.held.values()), default=soonest))
         self._next_expiry = soonest
 
