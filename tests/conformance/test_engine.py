@@ -2,74 +2,37 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import importlib
 import re
-import sys
-import textwrap
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
-import collectors
 from actions.scratch.ports import free_port
 from collectors import registry
 from collectors.definition import RESERVED_LABELS
 from collectors.engine import Engine, Observer
-from collectors.errors import CollectError
-from collectors.model import Kind, MetricDef, Observation, Target, Up
-
-CANARY = "canary-c0ffee"
-ENGINES = sorted(registry.engines())
-BASE_UNITS = ("bytes", "seconds", "ratio")
-KEPT = {
-    line.split("\t")[0]
-    for line in (Path(__file__).resolve().parents[1] / "data" / "postgres_exporter_names.tsv")
-    .read_text()
-    .splitlines()
-}
-"""Names that another exporter has made known, whatever they look like."""
-EXPOSITION = (
-    '# TYPE thing_total counter\nthing_total{a="1"} 5\n# TYPE h histogram\nh_bucket{le="+Inf"} 1\nh_count 1\n'
+from collectors.model import Kind, MetricDef, Observation, Up
+from tests.conformance.cases import (
+    BASE_UNITS,
+    CANARY,
+    CASES,
+    ENGINES,
+    KEPT,
+    NETWORKED,
+    Case,
+    causes,
+    declared,
+    exposition,
+    observing,
+    silent_server,
+    target,
 )
-
-
-@dataclass(frozen=True)
-class Case:
-    """How to write an engine's options down."""
-
-    at: Callable[[str, int, Path], dict[str, Any]]
-    """Options for a server at host and port; the path is an empty folder."""
-    secret: dict[str, Any]
-    """Options that hold the canary."""
-    network: bool = True
-    dynamic: tuple[str, ...] = ()
-    """Probes that give metrics which nobody can declare."""
-
-
-def _tcp(host: str, port: int, _: Path) -> dict[str, Any]:
-    return {"host": host, "port": port, "tls": {"mode": "disable"}}
-
-
-CASES = {
-    "postgresql": Case(_tcp, {"password": {"text": CANARY}, "user": "me"}, dynamic=("settings",)),
-    "pgbouncer": Case(_tcp, {"password": {"text": CANARY}, "user": "me"}),
-    "exporter": Case(
-        lambda host, port, _: {"url": f"http://{host}:{port}/metrics?token={CANARY}"},
-        {"bearer_token": {"text": CANARY}},
-        dynamic=("scrape",),
-    ),
-    "host": Case(lambda _host, _port, folder: {"proc": str(folder)}, {}, network=False),
-}
-
-NETWORKED = [name for name in ENGINES if name not in CASES or CASES[name].network]
 
 
 @pytest.fixture(params=ENGINES)
@@ -81,35 +44,6 @@ def engine(request: pytest.FixtureRequest) -> Engine:
 def case(engine: Engine) -> Case:
     assert engine.name in CASES, f"say in CASES how a target of engine {engine.name} is written down"
     return CASES[engine.name]
-
-
-def target(engine: Engine, options: dict[str, Any], *, deadline: float = 2.0, **more: Any) -> Target:
-    return Target(
-        name="t",
-        engine=engine.name,
-        options=engine.options.model_validate(options),
-        deadline_seconds=deadline,
-        **more,
-    )
-
-
-@contextlib.asynccontextmanager
-async def observing(engine: Engine, watched: Target) -> AsyncIterator[Observer]:
-    observer = engine.observe(watched, ())
-    try:
-        yield observer
-    finally:
-        await observer.close()
-
-
-def declared(engine: Engine) -> list[MetricDef]:
-    found = [metric for probe in engine.definitions() for metric in probe.metrics]
-    found += [entry.metric for entry in (engine.catalogue() if engine.catalogue else ())]
-    return [engine.up_metric, *found]
-
-
-def causes() -> set[str]:
-    return {CollectError.cause, *(kind.cause for kind in CollectError.__subclasses__())}
 
 
 def test_an_engine_is_named_as_its_folder(engine: Engine) -> None:
@@ -339,106 +273,6 @@ async def test_sessions_are_counted_and_gone_after_closing(live: Observer) -> No
     assert live.sessions == 0
 
 
-TOY = """
-from __future__ import annotations
-
-import time
-
-from pydantic import BaseModel, ConfigDict
-
-from collectors.declared import in_code
-from collectors.engine import Engine
-from collectors.model import Kind, MetricDef, Observation, Up, frame_of
-
-
-class Options(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-    host: str = "nowhere"
-
-
-BEATS = MetricDef(name="toy_beats_total", kind=Kind.COUNTER, help="Beats.", labels=("drum",))
-PROBE = in_code("beats", engine="toy", source="toy", help="Beats.", metrics=[BEATS])
-
-
-class Observer:
-    sessions = 0
-
-    def __init__(self, target, custom):
-        self.seen = False
-
-    async def up(self):
-        self.seen = True
-        return Up(up=True, at=time.time(), identity="toy")
-
-    def plan(self):
-        return [PROBE.info] if self.seen else []
-
-    def rejections(self):
-        return []
-
-    def databases(self):
-        return []
-
-    async def run(self, probe, database=""):
-        frame = frame_of([BEATS], [(("snare",), (3,))])
-        return Observation(probe=probe, at=time.time(), took_seconds=0.0, frames=(frame,))
-
-    async def inspect(self):
-        return []
-
-    async def close(self):
-        pass
-
-
-ENGINE = Engine(
-    name="toy",
-    title="Toy",
-    options=Options,
-    up_metric=MetricDef(name="toy_up", kind=Kind.GAUGE, help="Up."),
-    definitions=lambda: [PROBE],
-    observe=Observer,
-    address=lambda target: target.options.host,
-)
-"""
-
-
-@pytest.fixture
-def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder with an engine, put beside the others without touching any of them."""
-    (tmp_path / "toy").mkdir()
-    (tmp_path / "toy" / "__init__.py").write_text(textwrap.dedent(TOY))
-    monkeypatch.setattr(collectors, "__path__", [*collectors.__path__, str(tmp_path)])
-    importlib.invalidate_caches()
-    registry.engines.cache_clear()
-    yield tmp_path
-    sys.modules.pop("collectors.toy", None)
-    if hasattr(collectors, "toy"):
-        del collectors.toy
-    registry.engines.cache_clear()
-
-
-async def test_a_folder_with_an_engine_is_all_that_a_new_engine_needs(toy: Path) -> None:
-    engine = registry.engines()["toy"]
-    assert set(registry.engines()) == {*ENGINES, "toy"}
-    async with observing(engine, target(engine, {"host": "drums"})) as observer:
-        assert observer.plan() == []
-        assert (await observer.up()).up
-        (info,) = observer.plan()
-        answer = await observer.run(info.name)
-    (sample,) = answer.frames[0].samples()
-    assert sample == ("toy_beats_total", (("drum", "snare"),), 3)
-    assert engine.address(target(engine, {"host": "drums"})) == "drums"
-
-
-def test_two_engines_of_one_name_are_refused(toy: Path) -> None:
-    (toy / "toy" / "__init__.py").write_text(TOY.replace('name="toy",\n    title', 'name="host",\n    title'))
-    sys.modules.pop("collectors.toy", None)
-    importlib.invalidate_caches()
-    registry.engines.cache_clear()
-    with pytest.raises(RuntimeError, match="two engines are named 'host'"):
-        registry.engines()
-
-
 def check_down(up: Up) -> None:
     assert not up.up
     assert up.failure is not None
@@ -450,33 +284,3 @@ def check_down(up: Up) -> None:
 async def run(observer: Observer, probe: str) -> Observation:
     databases = list(observer.databases())
     return await observer.run(probe, databases[0] if databases else "")
-
-
-@contextlib.asynccontextmanager
-async def silent_server() -> AsyncIterator[int]:
-    async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while await reader.read(1000):
-                pass
-        finally:
-            writer.transport.abort()
-
-    server = await asyncio.start_server(hold, "127.0.0.1", 0)
-    async with server:
-        yield server.sockets[0].getsockname()[1]
-
-
-@contextlib.asynccontextmanager
-async def exposition() -> AsyncIterator[str]:
-    async def metrics(_: web.Request) -> web.Response:
-        return web.Response(text=EXPOSITION + "".join(f"m{number} 1\n" for number in range(10)))
-
-    application = web.Application()
-    application.router.add_get("/metrics", metrics)
-    runner = web.AppRunner(application)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}/metrics"
-    finally:
-        await runner.cleanup()
