@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import heapq
 import operator
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -122,7 +122,7 @@ class Ranked:
         self._positions: tuple[object, object, list[int]] = (None, None, [])
         self._active_runs: dict[Key, int] = {}
         self._rest: list[Number] = [0] * len(layout.counters)
-        self._counters = operator.itemgetter(*layout.counters)
+        self._counters = _tuple_of(layout.counters)
         self._activity = operator.itemgetter(*layout.activity)
         self.resets_total = 0
         """Rows whose counters went back, so that their increase is not known."""
@@ -270,3 +270,9 @@ class Ranked:
         if outside:
             for at, column in enumerate(deltas):
                 self._rest[at] += sum([column[index] for index in outside])
+
+
+def _tuple_of(columns: Sequence[int]) -> Callable[[Row], tuple[Any, ...]]:
+    if len(columns) == 1:
+        return lambda row: (row[columns[0]],)
+    return operator.itemgetter(*columns)
