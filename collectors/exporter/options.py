@@ -29,7 +29,7 @@ class ExporterOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    url: str
+    url: str = Field(repr=False)
     """http or https, with the path: `http://db1:9100/metrics`. Redirects are not followed."""
     tls: TlsOptions = TlsOptions()
     bearer_token: SecretRef | None = None

@@ -8,13 +8,15 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+import aiohttp
 import pytest
 from aiohttp import web
+from prometheus_client.parser import text_string_to_metric_families
 
 from actions.scratch.ports import free_port
 from collectors.exporter import ENGINE
 from collectors.exporter.observer import ExporterObserver
-from collectors.model import Target
+from collectors.model import Kind, Target
 from tests.fixtures.waiting import until
 
 GOOD = '# TYPE x_total counter\nx_total{a="1"} 5\n# TYPE y gauge\ny 2\n'
@@ -285,3 +287,25 @@ async def test_names_of_our_own_are_not_taken_from_others(serve: Any, watch: Any
     found = await values(observer)
     assert found["exporter_scrape_series"] == 1
     assert "exporter_up" not in found
+
+
+async def test_a_real_prometheus_is_read_whole(prometheus: Any, watch: Any) -> None:
+    server = await prometheus("http://127.0.0.1:1/metrics")
+    url = f"http://127.0.0.1:{server.port}/metrics"
+    observer = watch(url)
+    up = await observer.up()
+    assert up.failure is None
+    observation = await observer.run("scrape")
+    ours = {
+        (sample.name, frozenset(sample.labels)) for frame in observation.frames for sample in frame.samples()
+    }
+    async with aiohttp.ClientSession() as session, session.get(url) as response:
+        families = list(text_string_to_metric_families(await response.text()))
+    theirs = {(one.name, frozenset(one.labels.items())) for family in families for one in family.samples}
+    assert len(theirs) > 200
+    # Only our own first visit is new to it.
+    assert {labels for _, labels in theirs - ours if ("handler", "/metrics") not in labels} == set()
+    kinds = {metric.name: metric.kind for frame in observation.frames for metric in frame.metrics}
+    assert kinds["prometheus_http_requests_total"] is Kind.COUNTER
+    assert kinds["go_goroutines"] is Kind.GAUGE
+    assert kinds["prometheus_http_request_duration_seconds_bucket"] is Kind.COUNTER
