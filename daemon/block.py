@@ -8,7 +8,7 @@ while the snapshot moves on still sees one consistent frame.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from collectors.model import LabelValues, MetricDef, Number
 from daemon.http.text import lines, patched, rows_of
@@ -55,18 +55,20 @@ class Block:
         origin: Origin,
         probe: str,
         layout: Layout,
-        keys: list[LabelValues],
-        columns: list[list[Number | None]],
+        keys: Sequence[LabelValues],
+        columns: Iterable[Iterable[Number | None]],
         at: float,
     ) -> None:
         self.origin = origin
         self.probe = probe
         self.layout = layout
-        self.keys = keys
-        self.columns = columns
+        # Tuples of plain values are of no concern to the garbage collector, lists are: it would
+        # walk through all of them once a cycle.
+        self.keys = tuple(keys)
+        self.columns = tuple(map(tuple, columns))
         self.at = at
         self._count = -1
-        self._rows: list[list[str] | None] = []
+        self._rows: list[tuple[str, ...] | None] = []
         self._text: list[bytes | None] = []
 
     @property
@@ -122,7 +124,7 @@ class Block:
             if self.keys is old.keys or self.keys[rows] == old.keys[rows]:
                 self._take_chunk(old, chunk, rows, chunks, before)
 
-    def showing(self, keys: list[LabelValues], columns: list[list[Number | None]]) -> Block:
+    def showing(self, keys: Sequence[LabelValues], columns: Iterable[Iterable[Number | None]]) -> Block:
         """Return another block in its place, with other rows; text that fits is taken over."""
         block = Block(self.origin, self.probe, self.layout, keys, columns, self.at)
         block.take_over(self)
@@ -148,7 +150,8 @@ class Block:
         names = self.layout.schemes[scheme]
         if rows is None:
             template = ",".join(f'{self.origin.label(name)}="%s"' for name in names) + "} "
-            rows = self._rows[place] = rows_of(template, self.keys[chunk * ROWS : (chunk + 1) * ROWS])
+            keys = self.keys[chunk * ROWS : (chunk + 1) * ROWS]
+            rows = self._rows[place] = tuple(rows_of(template, keys))
         return lines(self._prefix(column), rows, values)
 
     def _take_chunk(self, old: Block, chunk: int, rows: slice, chunks: int, before: int) -> None:

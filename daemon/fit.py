@@ -51,6 +51,8 @@ def _drop_repeats(new: Held, places: Sequence[Place]) -> bool:
         if held is not new:
             continue
         _replace((held, index), _without_repeats(held.blocks[index]))
+        if len(held.blocks[index].layout.names) < len(held.blocks[index].layout.metrics):
+            new.alone = False  # one name twice: which of the two is shown can differ in the next run
         names = held.blocks[index].layout.names
         for other, place in enumerate(places):
             if (place[0] is new and other <= number) or names.isdisjoint(
@@ -142,11 +144,11 @@ def _only_rows(block: Block, rows: Sequence[int]) -> Block:
     return block.showing([block.keys[row] for row in chosen], columns)
 
 
-def _blank(column: Sequence[Number | None], rows: Iterable[int]) -> list[Number | None]:
+def _blank(column: Sequence[Number | None], rows: Iterable[int]) -> tuple[Number | None, ...]:
     values = list(column)
     for row in rows:
         values[row] = None
-    return values
+    return tuple(values)
 
 
 def _same_rows(block: Block, metric: MetricDef, winner: Block, other: MetricDef) -> list[tuple[int, int]]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import TypeVar
 from weakref import WeakValueDictionary
 
 from collectors.engine import Engine
@@ -27,7 +26,6 @@ from daemon.block import Block, Layout, continued
 from daemon.fit import fit
 from daemon.known import Held, TargetState
 
-_T = TypeVar("_T")
 UP = "up"
 SERIES_MAX_TOTAL = 1_000_000
 FORGET_TEXT_SECONDS = 300.0
@@ -214,15 +212,9 @@ class Snapshot:
         for frame in frames:
             # Equal tuples of the same objects compare in no time; hashing them does not.
             layout = next((each for each in layouts if each.metrics == frame.metrics), None)
-            columns = [_listed(column) for column in frame.columns]
             blocks.append(
                 Block(
-                    state.origin,
-                    probe,
-                    layout or self._layout(frame.metrics),
-                    _listed(frame.keys),
-                    columns,
-                    at,
+                    state.origin, probe, layout or self._layout(frame.metrics), frame.keys, frame.columns, at
                 )
             )
         return blocks
@@ -248,10 +240,6 @@ class Snapshot:
             self._forget(state, [key for key, held in state.held.items() if held.until <= now])
             soonest = min(soonest, min((held.until for held in state.held.values()), default=soonest))
         self._next_expiry = soonest
-
-
-def _listed(values: Sequence[_T]) -> list[_T]:
-    return values if isinstance(values, list) else list(values)
 
 
 def _flaw(frames: Sequence[Frame]) -> Failure | None:

@@ -42,7 +42,7 @@ async def test_no_series_comes_twice_and_the_cap_holds_whatever_probes_give(
     given_records: list, most: int
 ) -> None:
     snapshot = snapshot_of(Target(name="db1", engine="postgresql", series_max=most))
-    for name, database, cost, given_frames in given_records:
+    for name, database, cost, given_frames in [*given_records, *given_records]:
         give(snapshot, *given_frames, info=probe(name, cost=cost), database=database)
         samples = [s for family in parse_text(await page(snapshot)) for s in family.samples]
         shown = [(s.name, frozenset((k, v) for k, v in s.labels.items() if v)) for s in samples]

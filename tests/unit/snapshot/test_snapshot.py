@@ -180,3 +180,10 @@ async def test_all_targets_together_have_a_cap_too() -> None:
     snapshot.remove_target("db1")
     give(snapshot, frame([A], {(key,): [1] for key in "abcdef"}), target="db2")
     assert states["db2"].series == 5
+
+
+async def test_one_name_twice_in_a_frame_is_shown_once_in_every_run() -> None:
+    snapshot = snapshot_of()
+    for value in (1, 2, 2):
+        give(snapshot, Frame((A, A), [("1",), ("2",)], [[value, None], [3, 4]]))
+        assert await lines(snapshot) == [f'a{{target="db1",x="1"}} {value}', 'a{target="db1",x="2"} 4']
