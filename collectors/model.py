@@ -140,7 +140,7 @@ class Target:
     """Static labels that every series of this target carries."""
     interval_seconds: float = 10.0
     """How often light probes run; slower ones keep their own pace."""
-    series_max: int = 5000
+    series_max: int = 20_000
     """Hard cap on this target's series."""
     probes: tuple[tuple[str, bool], ...] = ()
     """Probes switched on or off by name, `*` for all; later entries win."""

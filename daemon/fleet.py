@@ -13,7 +13,7 @@ from collectors.definition import ProbeDef
 from collectors.engine import Engine, Observer
 from collectors.model import Target
 from daemon.lane import Lane
-from daemon.schedule import SPREAD_SECONDS, Schedule
+from daemon.schedule import Schedule
 from daemon.selfmetrics import SelfMetrics
 from daemon.snapshot import Snapshot
 from daemon.watch import Watch
@@ -22,7 +22,7 @@ log = structlog.get_logger()
 CLOSE_SECONDS = 5.0
 LATE_CYCLES = 3.0
 _CONNECT_SECONDS = 0.02
-"""What one first look takes of us: so many targets in a second make no crowd."""
+"""Between one first look and the next: a connection and its first questions cost a server some 20 ms."""
 Custom = Mapping[str, Sequence[ProbeDef]]
 """What users declared themselves, by engine."""
 
@@ -58,7 +58,7 @@ class Fleet:
             for name in gone:
                 closing.create_task(self._remove(name))
         new = [target for name, target in wanted.items() if name not in self.watches]
-        spread = min(SPREAD_SECONDS, _CONNECT_SECONDS * len(new))
+        spread = _CONNECT_SECONDS * len(new)
         for target in new:
             self._add(target, custom.get(target.engine, ()), spread)
 

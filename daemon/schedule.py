@@ -10,9 +10,6 @@ from apscheduler.executors.asyncio import AsyncIOExecutor
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
-SPREAD_SECONDS = 2.0
-"""The first looks of many targets are spread over this time; those of a few begin at once."""
-
 
 class Schedule:
     """Ticks for every target, each with a phase of its own so that they do not come together."""
@@ -30,13 +27,9 @@ class Schedule:
             self._scheduler.shutdown(wait=False)
 
     def add(
-        self,
-        name: str,
-        interval_seconds: float,
-        tick: Callable[[], None],
-        spread_seconds: float = SPREAD_SECONDS,
+        self, name: str, interval_seconds: float, tick: Callable[[], None], spread_seconds: float
     ) -> None:
-        """Tick for a target now, more or less, and then at its interval."""
+        """Tick for a target at its interval, first within `spread_seconds` (at most one interval)."""
 
         async def job() -> None:
             tick()

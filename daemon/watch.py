@@ -25,6 +25,7 @@ log = structlog.get_logger()
 _ORDER = {Cost.LIGHT: 0, Cost.MEDIUM: 1, Cost.HEAVY: 2}
 _EARLY = 0.5
 """A probe is due up to half a tick early: a tick that comes a little sooner must not cost a whole one."""
+LINE_SECONDS = 60.0
 _SPREAD = 0.1
 """Slow probes move by up to a tenth of their period, so that those of many targets drift apart."""
 
@@ -34,6 +35,21 @@ class _Spoken:
     """What was last said about something, so that only changes are logged."""
 
     causes: dict[str, str] = field(default_factory=dict)
+    line_at: float = float("-inf")
+    kept_back: int = 0
+
+    def too_much(self, now: float) -> bool:
+        """Tell whether a line about a probe must wait: one a minute for each target, the rest is counted."""
+        if now - self.line_at < LINE_SECONDS:
+            self.kept_back += 1
+            return True
+        self.line_at = now
+        return False
+
+    def kept(self) -> dict[str, int]:
+        """Return how many lines were kept back since the last one, for that line."""
+        kept, self.kept_back = self.kept_back, 0
+        return {"more_since_last_line": kept} if kept else {}
 
     def changed(self, what: str, cause: str, first: str = "") -> bool:
         before = self.causes.get(what, first)
@@ -185,9 +201,14 @@ class Watch:
     def _say(self, observation: Observation) -> None:
         what = f"{observation.probe}/{observation.database}"
         cause = observation.failure.cause if observation.failure else ""
-        if not self._spoken.changed(what, cause):
+        if not self._spoken.changed(what, cause) or self._spoken.too_much(time.monotonic()):
             return
-        place = {"target": self.target.name, "probe": observation.probe, "database": observation.database}
+        place: dict[str, str | int] = {
+            "target": self.target.name,
+            "probe": observation.probe,
+            "database": observation.database,
+        }
+        place |= self._spoken.kept()
         if observation.failure:
             log.warning("probe.failed", **place, cause=cause, reason=observation.failure.message)
         else:

@@ -201,14 +201,14 @@ def _clashes(probes: list[ProbeDef], mistakes: Mistakes) -> None:
             )
         for metric in probe.metrics:
             for other in owners.setdefault(metric.name, []):
-                if not _apart(probe, other):
+                if not apart(probe, other):
                     message = f"{metric.name!r} is already given by {other.name!r} ({other.source})"
                     hint = "two queries may share a metric where their versions or roles exclude each other"
                     mistakes.problems.append(Problem(mistakes.document.file, line, 1, message, hint))
             owners[metric.name].append(probe)
 
 
-def _apart(one: ProbeDef, other: ProbeDef) -> bool:
+def apart(one: ProbeDef, other: ProbeDef) -> bool:
     """Tell whether no server can be asked both."""
     if "any" not in (one.role, other.role) and one.role != other.role:
         return True

@@ -90,6 +90,11 @@ class PostgresSession:
                 except asyncio.CancelledError:
                     self._interrupted = True  # the driver has asked the server to cancel
                     raise
+                except UnicodeDecodeError:
+                    # Names in shared catalogs come in the encoding of whichever database made them.
+                    await _take_any_text(self._connection)
+                    self._statements.clear()
+                    return await self._fetch(sql, args)
 
     async def relearn(self) -> None:
         """Ask again what the server offers, and forget prepared statements."""
@@ -228,6 +233,10 @@ async def _survive_bad_text(connection: asyncpg.Connection[Any], facts: Facts) -
         return
     # Asked for UTF-8, the server would refuse to send what is not UTF-8.
     await connection.execute("set client_encoding = 'SQL_ASCII'")
+    await _take_any_text(connection)
+
+
+async def _take_any_text(connection: asyncpg.Connection[Any]) -> None:
     for name in ("text", "varchar", "name"):
         await connection.set_type_codec(
             name,

@@ -8,8 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from collectors.definition import ProbeDef
-from collectors.definition import load as load_definitions
 from collectors.engine import Engine
+from collectors.foreign_formats import load_any
+from collectors.foreign_formats.carry import apart
 from collectors.registry import engines
 from collectors.strict_yaml import Document, InvalidFile, Problem, did_you_mean
 from daemon.config.known import Known
@@ -68,7 +69,7 @@ def _paths(pattern: str) -> tuple[list[Path], str]:
 
 def _file(path: Path, engine: Engine) -> tuple[list[ProbeDef], list[Problem]]:
     try:
-        probes = load_definitions(path, engine=engine.name, custom=True)
+        probes = load_any(path, engine=engine.name, custom=True)
     except InvalidFile as error:
         return [], error.problems
     problems = []
@@ -93,6 +94,7 @@ def wrong_sql(sql: str) -> str:
 def _clashes(probes: Sequence[ProbeDef], builtin: Mapping[str, Known]) -> Iterator[Problem]:
     names = {(engine, name): source for engine, one in builtin.items() for name, source in one.probes.items()}
     metrics = {metric: source for one in builtin.values() for metric, source in one.metrics.items()}
+    owners: dict[str, list[ProbeDef]] = {}
     for probe in probes:
         other = names.setdefault((probe.engine, probe.name), probe.source)
         if other != probe.source:
@@ -103,8 +105,16 @@ def _clashes(probes: Sequence[ProbeDef], builtin: Mapping[str, Known]) -> Iterat
                     probe, f"{probe.name}: {metric!r} begins with {OWN_PREFIX}, the daemon's own prefix"
                 )
                 continue
-            given = metrics.setdefault(metric, probe.source)
-            if given != probe.source:
+            given = metrics.get(metric) or next(
+                (
+                    each.source
+                    for each in owners.get(metric, ())
+                    if each is not probe and not apart(each, probe)
+                ),
+                "",
+            )
+            owners.setdefault(metric, []).append(probe)
+            if given:
                 message = f"{probe.name}: the metric {metric!r} exists already ({given})"
                 yield _at(probe, message, "choose another name")
 

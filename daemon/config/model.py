@@ -130,7 +130,7 @@ class DefaultSettings(CommonSettings):
 
     interval: Interval = 10.0
     deadline: Deadline = 5.0
-    series_max: Annotated[Count, Field(ge=10, le=10_000_000)] = 5000
+    series_max: Annotated[Count, Field(ge=10, le=10_000_000)] = 20_000
     database_time_per_minute: Share = 3.0
     sessions_max: Annotated[Count, Field(ge=1, le=10)] | None = None
     """Sessions on one server; for engines that have this option."""

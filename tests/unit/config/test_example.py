@@ -107,7 +107,7 @@ def test_a_file_of_five_lines_is_enough(tmp_path: Path) -> None:
         "shop",
         "postgresql",
         10.0,
-        5000,
+        20_000,
     )
     assert target.options.host == "db1"
 
