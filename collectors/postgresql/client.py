@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextvars import ContextVar
@@ -66,6 +67,7 @@ class PostgresSession:
         self._connection = connection
         self._options = options
         self._statements: dict[str, asyncpg.prepared_stmt.PreparedStatement[Any]] = {}
+        self._numbers = itertools.count(1)
         self._timeout_seconds = STATEMENT_TIMEOUT_SECONDS
         self._turn = asyncio.Lock()
         self._interrupted = False
@@ -140,7 +142,9 @@ class PostgresSession:
             return await self._connection.fetch(sql, *args)
         statement = self._statements.get(sql)
         if statement is None:
-            statement = self._statements[sql] = await self._connection.prepare(sql)
+            # Without a name of its own the driver would have it parsed and planned anew each time.
+            name = f"dbarchitect_{next(self._numbers)}"
+            statement = self._statements[sql] = await self._connection.prepare(sql, name=name)
         return await statement.fetch(*args)
 
 

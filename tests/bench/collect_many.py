@@ -18,7 +18,7 @@ import asyncpg
 
 from actions.scratch.place import Place
 from actions.scratch.postgres import ScratchPostgres
-from daemon.schedule import SPREAD_SECONDS
+from daemon import fleet
 from tests.bench.collect_process import Scraped, cores
 from tests.bench.collect_watchers import start_ours, target
 from tests.bench.collect_workload import debian15
@@ -170,7 +170,7 @@ def _delays(answers: list[list[dict[str, Any]]]) -> tuple[list[float], list[floa
     from is taken as the earliest that any cycle fits to.
     """
     cycles = [
-        (begin - _phase(target["name"]), end - begin)
+        (begin - _phase(target["name"], len(targets)), end - begin)
         for targets in answers
         for target in targets
         for begin, end in _last_cycle(target)
@@ -197,9 +197,10 @@ def _last_cycle(target: dict[str, Any]) -> Iterator[tuple[float, float]]:
         yield min(begins), max(ends)
 
 
-def _phase(name: str) -> float:
-    """Return what `daemon.schedule` adds to a target's first look."""
-    return zlib.crc32(name.encode()) / 2**32 * min(SPREAD_SECONDS, INTERVAL_SECONDS)
+def _phase(name: str, targets: int) -> float:
+    """Return what the daemon adds to a target's first look, so that they do not come together."""
+    spread = min(fleet._CONNECT_SECONDS * targets, INTERVAL_SECONDS)
+    return zlib.crc32(name.encode()) / 2**32 * spread
 
 
 def _p99(values: list[float]) -> float:
