@@ -31,7 +31,7 @@ STATE = (
     ),
     _gauge("reset_timestamp_seconds", "When all statistics were reset last.", "seconds"),
     _gauge(
-        "counter_resets_total",
+        "entry_resets_total",
         "Statements whose counters went back, so that what they did in between is not in `other`.",
         kind=Kind.COUNTER,
     ),

@@ -66,12 +66,13 @@ async def render(
 ) -> AsyncIterator[bytes]:
     """Give the page in pieces of about 256 KB, letting the loop do other things every few ms."""
     older = _aliases(families) if aliases else {}
+    names = {*families, *older}
     out: list[bytes] = []
     size = 0
     clock = _Slices()
     for name, family in [*families.items(), *((alias, families[name]) for alias, name in older.items())]:
         start = len(out)
-        out.append(header(name, family, families, openmetrics=openmetrics))
+        out.append(header(name, family, names, openmetrics=openmetrics))
         for part in family.parts:
             for block in part.blocks:
                 block.text(part.column, out)
