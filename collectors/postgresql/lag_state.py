@@ -13,7 +13,7 @@ from dataclasses import dataclass
 STATES = ("ok", "idle", "lagging", "disconnected", "paused", "delayed", "unknown")
 LAGGING_SECONDS = 10.0
 STALE_DEFAULT_SECONDS = 60.0
-STALE_GRACE_SECONDS = 5.0
+STALE_GRACE_SHARE = 0.1
 _MEMORY = 512
 
 
@@ -77,18 +77,20 @@ class LagMemory:
 
     def _remember(self, sight: Sight) -> bool:
         """Take in where the upstream's WAL ends; tell whether that has moved."""
-        if sight.end_lsn is None or sight.message_at is None:
+        # A receiver that was told nothing since it connected has all there was when it did.
+        end = sight.receive_lsn if sight.end_lsn is None else sight.end_lsn
+        if end is None or sight.message_at is None:
             return False
         while self._times and self._times[-1] > sight.at:  # the clock was set back
             self._times.pop()
             self._ends.pop()
-        if self._ends and sight.end_lsn < self._ends[-1]:  # another timeline
+        if self._ends and end < self._ends[-1]:  # another timeline
             self._times.clear()
             self._ends.clear()
-        moved = not self._ends or sight.end_lsn > self._ends[-1]
+        moved = not self._ends or end > self._ends[-1]
         if moved:
             self._times.append(sight.message_at)
-            self._ends.append(sight.end_lsn)
+            self._ends.append(end)
         else:
             self._times[-1] = max(self._times[-1], sight.message_at)
         if len(self._times) > _MEMORY:  # older times are kept more coarsely
@@ -115,7 +117,7 @@ class LagMemory:
 def _stale_after(sight: Sight) -> float:
     # A receiver that hears nothing for half its timeout asks its upstream for an answer.
     timeout = sight.receiver_timeout_seconds
-    return timeout / 2 + STALE_GRACE_SECONDS if timeout > 0 else STALE_DEFAULT_SECONDS
+    return timeout * (0.5 + STALE_GRACE_SHARE) if timeout > 0 else STALE_DEFAULT_SECONDS
 
 
 def _state(sight: Sight, *, behind: int, lag: float | None, moved: bool) -> str:
