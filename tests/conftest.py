@@ -4,8 +4,10 @@
                `postgres_pair`, `pgbouncer`, `prometheus`
 - `databases`: `fresh_database`, `monitor_role`, `bare_role`
 - `proxy`:     `proxy`
+- `daemons`:   `daemon_process`
 
-Types to annotate tests with stand beside them: `NewPostgres`, `Pair`, `NewDatabase`, `NewLogin`, `NewProxy`.
+Types to annotate tests with stand beside them: `NewPostgres`, `Pair`, `NewDatabase`, `NewLogin`, `NewProxy`,
+`NewDaemon`.
 `pytest --fixtures` prints what each gives. Plain functions to import: `tests.fixtures.clients.connected`
 (an asyncpg connection), `tests.fixtures.waiting.until` (wait for a condition),
 `tests.fixtures.missing.missing` (skip here, fail where everything must be there).
@@ -13,4 +15,9 @@ Types to annotate tests with stand beside them: `NewPostgres`, `Pair`, `NewDatab
 
 from __future__ import annotations
 
-pytest_plugins = ["tests.fixtures.servers", "tests.fixtures.databases", "tests.fixtures.proxy"]
+pytest_plugins = [
+    "tests.fixtures.servers",
+    "tests.fixtures.databases",
+    "tests.fixtures.proxy",
+    "tests.fixtures.daemons",
+]
