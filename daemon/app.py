@@ -41,7 +41,8 @@ class App:
         self._config = config
         self._version = version
         self._notifier = SystemdNotifier()
-        self._snapshot = Snapshot(engines())
+        self._snapshot = Snapshot(engines(), series_max_total=config.exposition.series_max_total)
+        self._fleet: Fleet | None = None
         self._selfmetrics = SelfMetrics(version)
 
     async def run(self) -> None:
@@ -49,7 +50,7 @@ class App:
         _calm_collector()
         with held(Path(self._config.daemon.state_dir)):
             signals = Signals()
-            server = HttpServer(http_options(self._config), self._snapshot, self._selfmetrics)
+            server = HttpServer(http_options(self._config), self._snapshot, self._selfmetrics, self._stale)
             await server.start()
             try:
                 with signals.installed():
@@ -62,7 +63,7 @@ class App:
         schedule = Schedule()
         try:
             async with asyncio.TaskGroup() as tasks:
-                fleet = Fleet(engines(), self._snapshot, self._selfmetrics, schedule, tasks)
+                self._fleet = fleet = Fleet(engines(), self._snapshot, self._selfmetrics, schedule, tasks)
                 schedule.start()
                 await fleet.become(configuration.targets(self._config), custom_probes(self._config))
                 self._started(server)
@@ -76,6 +77,10 @@ class App:
                 _end()
         except* _Ended:
             pass
+
+    def _stale(self) -> list[str]:
+        late = self._fleet.late() if self._fleet else []
+        return [f"{name}: no cycle has ended in three intervals" for name in late]
 
     def _started(self, server: HttpServer) -> None:
         count = len(self._config.targets)

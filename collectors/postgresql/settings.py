@@ -71,11 +71,14 @@ def _factor(unit: str) -> tuple[Number, str]:
     return 1, ""
 
 
-class SettingsRunner:
-    """Reads all settings; keeps the definitions, which the settings' names decide."""
+_known: dict[tuple[str, str], MetricDef] = {}
+_sets: dict[tuple[tuple[str, str], ...], tuple[MetricDef, ...]] = {}
+"""Definitions by setting and unit, and sets of them: hundreds of servers have the same settings."""
+_SETS_MAX = 256
 
-    def __init__(self) -> None:
-        self._known: dict[tuple[str, str], MetricDef] = {}
+
+class SettingsRunner:
+    """Reads all settings."""
 
     async def run(self, session: Session) -> Result:
         """Read the settings once."""
@@ -83,28 +86,39 @@ class SettingsRunner:
 
     def frames(self, rows: Sequence[Mapping[str, Any]]) -> Result:
         """Turn rows of pg_settings into frames."""
-        found: dict[str, tuple[MetricDef, Number]] = {}
+        found: dict[tuple[str, str], Number] = {}
         for row in rows:
             number = None if row["own"] else in_base_unit(row["setting"] or "", row["unit"], row["vartype"])
             if number is not None and row["vartype"] in ("bool", "integer", "real"):
-                metric = self._metric(row["name"], number[1])
-                found.setdefault(metric.name, (metric, number[0]))
+                found.setdefault((_name(row["name"], number[1]), number[1]), number[0])
         pending = sorted(row["name"] for row in rows if row["pending_restart"])
-        settings = Frame(
-            tuple(metric for metric, _ in found.values()), [()], [[value] for _, value in found.values()]
-        )
+        settings = Frame(_metrics(tuple(found), rows), [()], [[value] for value in found.values()])
         waiting = Frame((PENDING,), [(name,) for name in pending], [[1] * len(pending)])
         return Result((settings, Frame((PENDING_NUMBER,), [()], [[len(pending)]]), waiting))
 
-    def _metric(self, setting: str, base: str) -> MetricDef:
-        metric = self._known.get((setting, base))
-        if metric is None:
-            name = f"pg_settings_{_NOT_A_NAME.sub('_', setting)}" + (f"_{base}" if base else "")
-            converted = f" [Units converted to {base}.]" if base else ""
-            help_text = f"Server Parameter: {setting}{converted}"
-            metric = MetricDef(name=name, kind=Kind.GAUGE, help=help_text, unit=base)
-            self._known[setting, base] = metric
-        return metric
+
+def _name(setting: str, base: str) -> str:
+    return f"pg_settings_{_NOT_A_NAME.sub('_', setting)}" + (f"_{base}" if base else "")
+
+
+def _metrics(names: tuple[tuple[str, str], ...], rows: Sequence[Mapping[str, Any]]) -> tuple[MetricDef, ...]:
+    metrics = _sets.get(names)
+    if metrics is None:
+        if len(_sets) >= _SETS_MAX:
+            _sets.clear()
+        settings = {_NOT_A_NAME.sub("_", row["name"]): row["name"] for row in reversed(rows)}
+        metrics = _sets[names] = tuple(_metric(name, base, settings) for name, base in names)
+    return metrics
+
+
+def _metric(name: str, base: str, settings: Mapping[str, str]) -> MetricDef:
+    metric = _known.get((name, base))
+    if metric is None:
+        plain = name.removeprefix("pg_settings_").removesuffix(f"_{base}" if base else "")
+        converted = f" [Units converted to {base}.]" if base else ""
+        text = f"Server Parameter: {settings.get(plain, plain)}{converted}"
+        metric = _known[name, base] = MetricDef(name=name, kind=Kind.GAUGE, help=text, unit=base)
+    return metric
 
 
 def _make(_target: Target) -> SettingsRunner:
