@@ -106,7 +106,7 @@ QUALS = (
     MetricDef(
         name="pg_qualstats_sample_ratio",
         kind=Kind.GAUGE,
-        help="Share of the queries whose predicates are looked at; -1 stands for one in max_connections.",
+        help="Share of the queries whose predicates are looked at.",
         unit="ratio",
     ),
 )
