@@ -3,19 +3,47 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
 import zlib
 from collections.abc import Callable
 
+import structlog
 from apscheduler.executors.asyncio import AsyncIOExecutor
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
+
+log = structlog.get_logger()
+_STEP_SECONDS = 0.5
+"""Clocks that are slewed differ by less from one tick to the next."""
+
+
+class _SteadyScheduler(AsyncIOScheduler):  # type: ignore[misc]  # it has no types
+    """A scheduler whose jobs do not notice when the wall clock is set.
+
+    Jobs are due at wall-clock times: after a step back by an hour nothing would run for an hour, after a step
+    forward by years every missed run would be counted one by one.
+    """
+
+    def __init__(self, **options: object) -> None:
+        super().__init__(**options)
+        self._offset = time.time() - time.monotonic()
+
+    def wakeup(self) -> None:
+        """Run what is due; timers of the loop lead here at steady times."""
+        before, self._offset = self._offset, time.time() - time.monotonic()
+        step = self._offset - before
+        if abs(step) > _STEP_SECONDS:
+            log.warning("clock.stepped", by_seconds=round(step, 3))
+            for job in self.get_jobs():
+                job.modify(next_run_time=job.next_run_time + dt.timedelta(seconds=step))
+        super().wakeup()
 
 
 class Schedule:
     """Ticks for every target, each with a phase of its own so that they do not come together."""
 
     def __init__(self) -> None:
-        self._scheduler = AsyncIOScheduler(timezone=dt.UTC, executors={"default": AsyncIOExecutor()})
+        self._scheduler = _SteadyScheduler(timezone=dt.UTC, executors={"default": AsyncIOExecutor()})
 
     def start(self) -> None:
         """Begin to tick."""

@@ -95,7 +95,9 @@ class Watch:
         self._numbers.stuck = True
         self.observer = self._observe()
         self._due.clear()
-        self.lanes = self._new_lanes()
+        stuck, self.lanes = self.lanes, self._new_lanes()
+        for before, lane in zip(stuck, self.lanes, strict=True):
+            lane.finished_at = before.finished_at  # a new lane makes no data fresher
         return old, self.lanes
 
     async def close(self) -> None:
