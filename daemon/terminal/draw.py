@@ -37,9 +37,8 @@ def draw(screen: Screen, width: int, height: int | None = None, foot: str = "") 
 def _head(screen: Screen, width: int) -> list[Text]:
     lines = [Text(plain("  ".join(filter(None, screen.title))), style="bold")]
     if screen.note:
-        lines += _wrapped(
-            [Text(word, style="bold red") for word in plain(screen.note).split(" ")], " ", width
-        )
+        words = [Text(word) for word in plain(screen.note).split(" ")]
+        lines += [Text(line.plain, style="bold red") for line in _wrapped(words, " ", width)]
     lines += _wrapped([_fact(fact) for fact in screen.facts], "   ", width)
     for line in lines:
         line.no_wrap = True
