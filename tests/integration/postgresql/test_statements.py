@@ -81,7 +81,8 @@ async def test_every_column_of_this_version_is_a_sample_with_the_exporters_names
         queryid = await connection.fetchval(
             "select queryid from pg_stat_statements where query = 'select count(*) from t'"
         )
-        result = await Statements(target("columns")).run(session)
+        detailed = PostgresOptions(statements_detail=True)
+        result = await Statements(Target(name="columns", engine="postgresql", options=detailed)).run(session)
         truth = await connection.fetchrow(
             "select calls, total_exec_time, shared_blks_hit + shared_blks_read as blocks from pg_stat_statements where queryid = $1",
             queryid,
