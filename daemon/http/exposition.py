@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NamedTuple
 
 from collectors.model import Kind, MetricDef
@@ -100,13 +101,20 @@ def header(name: str, family: Family, names: Collection[str], *, openmetrics: bo
     A name that breaks the rules of its type (a counter not ending in `_total`, a gauge that does, or
     that ends like a part of a histogram) is left untyped: so readers and `promtool` take it as it is.
     """
-    kind = "" if family.mixed else _kind(name, family.metric.kind)
-    if openmetrics and kind == Kind.COUNTER:
-        stem = name.removesuffix("_total")
-        kind, name = ("", name) if stem in names else (kind, stem)
-    kind = kind or ("unknown" if openmetrics else "untyped")
-    text = help_text(family.metric.help, quotes=openmetrics)
-    return f"# HELP {name} {text}\n# TYPE {name} {kind}\n".encode("utf-8", "replace")
+    taken = openmetrics and name.removesuffix("_total") in names
+    kind = None if family.mixed else family.metric.kind
+    return _header(name, kind, family.metric.help, openmetrics, taken)
+
+
+@lru_cache(maxsize=20_000)
+def _header(name: str, kind: Kind | None, text: str, openmetrics: bool, taken: bool) -> bytes:
+    """Return the two lines; they are half the work of a page of few series, and hardly ever change."""
+    word = "" if kind is None else _kind(name, kind)
+    if openmetrics and word == Kind.COUNTER:
+        word, name = ("", name) if taken else (word, name.removesuffix("_total"))
+    word = word or ("unknown" if openmetrics else "untyped")
+    text = help_text(text, quotes=openmetrics)
+    return f"# HELP {name} {text}\n# TYPE {name} {word}\n".encode("utf-8", "replace")
 
 
 def _kind(name: str, kind: Kind) -> str:
