@@ -51,8 +51,8 @@ docs: .venv/.test ## write docs/metrics.md from the catalogue
 	@$(BIN)/dbarchitect metrics --output markdown > docs/metrics.md.new
 	mv docs/metrics.md.new docs/metrics.md
 
-bench-collect: .venv/.test servers ## what watching costs, beside prometheus-postgres-exporter on the same server
-	@$(BIN)/python -m tests.bench.collect
+bench-collect: .venv/.test servers ## what watching costs, beside prometheus-postgres-exporter on the same server (ARGS="--quick")
+	@$(BIN)/python -m tests.bench.collect $(ARGS)
 
 clean: ## remove the environment, the unpacked servers and all caches
 	rm -rf .venv .servers .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
