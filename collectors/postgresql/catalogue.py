@@ -22,6 +22,8 @@ CODE_MODULES: tuple[str, ...] = (
     "xids",
     "statements",
     "statement_texts",
+    "companions",
+    "bloat",
 )
 """Modules of this package that have `PROBES`."""
 

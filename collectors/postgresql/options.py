@@ -62,6 +62,8 @@ class PostgresOptions(BaseModel):
     """Sessions that we hold on this server at the most, one in each database."""
     statements_max: int = Field(default=100, ge=0, le=1_000_000)
     """Statements of pg_stat_statements that have series of their own; 0 means all of them."""
+    statements_detail: bool = False
+    """Also local blocks, JIT, parallel workers, plans, shortest, mean and deviation of each statement."""
     lock_timeout_ms: int = Field(default=250, ge=10, le=5000)
     """How long one of our queries waits for a lock."""
 

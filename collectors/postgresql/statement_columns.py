@@ -28,22 +28,38 @@ class Column:
     """Columns that are added to it where they exist."""
     dimension: str = ""
     """What rows are ranked by: time, calls, io, temp, wal; empty when this column says nothing new."""
+    detail: bool = False
+    """Collected only when the target asks for `statements_detail`: each column costs a series a statement."""
     merge: str = "sum"
     """How rows of one statement become one: sum, min, max, or empty for: not known."""
 
 
-def counter(suffix: str, text: str, names: str, unit: str = "", dimension: str = "", add: str = "") -> Column:
+def counter(
+    suffix: str,
+    text: str,
+    names: str,
+    unit: str = "",
+    dimension: str = "",
+    *,
+    add: str = "",
+    detail: bool = False,
+) -> Column:
     """Return a column that only grows; `names` and `add` are separated by blanks, times are milliseconds."""
     metric = MetricDef(name=_PREFIX + suffix, kind=Kind.COUNTER, help=text, labels=LABELS, unit=unit)
     scale = {"seconds": _MS}.get(unit, 0 if suffix == "temp_bytes_total" else 1)
     return Column(
-        metric=metric, names=tuple(names.split()), scale=scale, add=tuple(add.split()), dimension=dimension
+        metric=metric,
+        names=tuple(names.split()),
+        scale=scale,
+        add=tuple(add.split()),
+        dimension=dimension,
+        detail=detail,
     )
 
 
-def _extreme(suffix: str, text: str, names: str, merge: str) -> Column:
+def _extreme(suffix: str, text: str, names: str, merge: str, *, detail: bool = True) -> Column:
     metric = MetricDef(name=_PREFIX + suffix, kind=Kind.GAUGE, help=text, labels=LABELS, unit="seconds")
-    return Column(metric=metric, names=tuple(names.split()), scale=_MS, merge=merge)
+    return Column(metric=metric, names=tuple(names.split()), scale=_MS, merge=merge, detail=detail)
 
 
 COLUMNS = (
@@ -52,33 +68,33 @@ COLUMNS = (
     counter("rows_total", "Rows returned or changed by the statement.", "rows"),
     counter("block_read_seconds_total", "Time spent reading blocks (with track_io_timing).", "shared_blk_read_time blk_read_time", "seconds"),
     counter("block_write_seconds_total", "Time spent writing blocks (with track_io_timing).", "shared_blk_write_time blk_write_time", "seconds"),
-    counter("local_block_read_seconds_total", "Time spent reading blocks of temporary tables.", "local_blk_read_time", "seconds"),
-    counter("local_block_write_seconds_total", "Time spent writing blocks of temporary tables.", "local_blk_write_time", "seconds"),
-    counter("temp_block_read_seconds_total", "Time spent reading temporary files.", "temp_blk_read_time", "seconds"),
-    counter("temp_block_write_seconds_total", "Time spent writing temporary files.", "temp_blk_write_time", "seconds"),
-    counter("plans_total", "Times the statement was planned (with pg_stat_statements.track_planning).", "plans"),
+    counter("local_block_read_seconds_total", "Time spent reading blocks of temporary tables.", "local_blk_read_time", "seconds", detail=True),
+    counter("local_block_write_seconds_total", "Time spent writing blocks of temporary tables.", "local_blk_write_time", "seconds", detail=True),
+    counter("temp_block_read_seconds_total", "Time spent reading temporary files.", "temp_blk_read_time", "seconds", detail=True),
+    counter("temp_block_write_seconds_total", "Time spent writing temporary files.", "temp_blk_write_time", "seconds", detail=True),
+    counter("plans_total", "Times the statement was planned (with pg_stat_statements.track_planning).", "plans", detail=True),
     counter("plan_seconds_total", "Time spent planning the statement.", "total_plan_time", "seconds", "time"),
     counter("shared_blocks_hit_total", "Blocks found in shared buffers.", "shared_blks_hit", "blocks"),
     counter("shared_blocks_read_total", "Blocks read into shared buffers.", "shared_blks_read", "blocks", "io"),
     counter("shared_blocks_dirtied_total", "Blocks made dirty.", "shared_blks_dirtied", "blocks"),
     counter("shared_blocks_written_total", "Blocks written by the statement itself.", "shared_blks_written", "blocks", "io"),
-    counter("local_blocks_hit_total", "Blocks of temporary tables found in memory.", "local_blks_hit", "blocks"),
-    counter("local_blocks_read_total", "Blocks of temporary tables read.", "local_blks_read", "blocks"),
-    counter("local_blocks_dirtied_total", "Blocks of temporary tables made dirty.", "local_blks_dirtied", "blocks"),
-    counter("local_blocks_written_total", "Blocks of temporary tables written.", "local_blks_written", "blocks"),
+    counter("local_blocks_hit_total", "Blocks of temporary tables found in memory.", "local_blks_hit", "blocks", detail=True),
+    counter("local_blocks_read_total", "Blocks of temporary tables read.", "local_blks_read", "blocks", detail=True),
+    counter("local_blocks_dirtied_total", "Blocks of temporary tables made dirty.", "local_blks_dirtied", "blocks", detail=True),
+    counter("local_blocks_written_total", "Blocks of temporary tables written.", "local_blks_written", "blocks", detail=True),
     counter("temp_blocks_read_total", "Blocks of temporary files read.", "temp_blks_read", "blocks", "temp"),
-    counter("temp_blocks_written_total", "Blocks of temporary files written.", "temp_blks_written", "blocks", "temp"),
-    counter("temp_bytes_total", "Bytes written to temporary files.", "temp_blks_written", "bytes"),
+    counter("temp_blocks_written_total", "Blocks of temporary files written.", "temp_blks_written", "blocks", detail=True),
+    counter("temp_bytes_total", "Bytes written to temporary files.", "temp_blks_written", "bytes", "temp"),
     counter("wal_records_total", "WAL records made.", "wal_records"),
-    counter("wal_fpi_total", "Full page images written to WAL.", "wal_fpi"),
+    counter("wal_fpi_total", "Full page images written to WAL.", "wal_fpi", detail=True),
     counter("wal_bytes_total", "WAL made.", "wal_bytes", "bytes", "wal"),
-    counter("wal_buffers_full_total", "Times the WAL buffers became full.", "wal_buffers_full"),
-    counter("jit_functions_total", "Functions compiled by JIT.", "jit_functions"),
-    counter("jit_seconds_total", "Time spent in JIT compilation, all of its stages.", "jit_generation_time", "seconds", add="jit_inlining_time jit_optimization_time jit_emission_time"),
-    counter("parallel_workers_planned_total", "Parallel workers that were to be launched.", "parallel_workers_to_launch"),
-    counter("parallel_workers_launched_total", "Parallel workers that were launched.", "parallel_workers_launched"),
+    counter("wal_buffers_full_total", "Times the WAL buffers became full.", "wal_buffers_full", detail=True),
+    counter("jit_functions_total", "Functions compiled by JIT.", "jit_functions", detail=True),
+    counter("jit_seconds_total", "Time spent in JIT compilation, all of its stages.", "jit_generation_time", "seconds", add="jit_inlining_time jit_optimization_time jit_emission_time", detail=True),
+    counter("parallel_workers_planned_total", "Parallel workers that were to be launched.", "parallel_workers_to_launch", detail=True),
+    counter("parallel_workers_launched_total", "Parallel workers that were launched.", "parallel_workers_launched", detail=True),
     _extreme("min_seconds", "Shortest execution since the entry was made or reset.", "min_exec_time min_time", "min"),
-    _extreme("max_seconds", "Longest execution since the entry was made or reset.", "max_exec_time max_time", "max"),
+    _extreme("max_seconds", "Longest execution since the entry was made or reset.", "max_exec_time max_time", "max", detail=False),
     _extreme("mean_seconds", "Mean execution time since the entry was made or reset.", "mean_exec_time mean_time", ""),
     _extreme("stddev_seconds", "Standard deviation of the execution time.", "stddev_exec_time stddev_time", ""),
 )  # fmt: skip
@@ -130,7 +146,8 @@ def source(
 def _layout(columns: Sequence[Column], since: int) -> Layout:
     at = {column.metric.name: 3 + index for index, column in enumerate(columns)}
     counters = tuple(at[one.metric.name] for one in columns if one.merge == "sum")
-    calls = tuple(at[one.metric.name] for one in columns if one.names[0] in ("calls", "plans"))
+    moving = ("calls", "plans", "total_plan_time")  # planning is counted before the call is
+    calls = tuple(at[one.metric.name] for one in columns if one.names[0] in moving)
     dimensions = dict.fromkeys(column.dimension for column in columns if column.dimension)
     return Layout(
         counters=counters,

@@ -79,13 +79,15 @@ class Statements:
 
     def __init__(self, target: Target) -> None:
         self._memory = memory_of(target)
+        detail = getattr(target.options, "statements_detail", False)
+        self._wanted = tuple(column for column in COLUMNS if detail or not column.detail)
         self._top = TopFrames(getattr(target.options, "statements_max", MOST))
         self._source: tuple[object, Source] | None = None
 
     async def run(self, session: Session) -> Result:
         """Read all counters and never a text, whose file may be large."""
         if self._source is None or self._source[0] is not session.facts:
-            self._source = (session.facts, source(session.facts))
+            self._source = (session.facts, source(session.facts, self._wanted))
         frame, choice, entries = await self._top.frame(session, self._source[1])
         self._memory.queryids = tuple({key[2] for key in choice.members})
         state = await self._state(session, entries, choice.hidden)
