@@ -102,6 +102,8 @@ def _query(
 
 
 def _lack(need: str) -> str:
+    if need.startswith("role:"):
+        return f"the server has no {need} for us: GRANT pg_monitor TO the role that we log in as"
     return f"the server has {need[1:].strip()}" if need.startswith("!") else f"the server has no {need}"
 
 

@@ -42,6 +42,10 @@ class BadCredentials(CollectError):
     cause = "credentials"
 
 
+class WrongPassword(BadCredentials):
+    """The server refuses our password, or does not know our name: in every database alike."""
+
+
 class TlsFailed(CollectError):
     """The secure connection could not be made: certificate, host name, or no TLS at the other end."""
 

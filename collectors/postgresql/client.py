@@ -13,11 +13,12 @@ import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import asyncpg
 
 from collectors import errors
+from collectors.postgresql import tls
 from collectors.postgresql.facts import Facts
 from collectors.postgresql.learn import learn
 from collectors.postgresql.options import PostgresOptions
@@ -42,7 +43,6 @@ class Asking:
 
 
 asking: ContextVar[Asking] = ContextVar("asking", default=Asking())  # noqa: B039 - it cannot be changed
-TlsArgument = ssl.SSLContext | Literal["prefer"] | bool
 _UNSUPPORTED_STARTUP = ("08P01", "0A000")
 
 
@@ -152,7 +152,7 @@ async def connect(options: PostgresOptions, database: str) -> PostgresSession:
     """Open a session; raise CollectError. The caller sets the deadline."""
     with translated(options):
         password = options.password.resolve() if options.password else None
-        context = tls_context(options)
+        context = tls.tls_context(options)
         pooled = False
         try:
             connection = await _open(options, database, password, context, _settings(options))
@@ -178,7 +178,7 @@ async def _open(
     options: PostgresOptions,
     database: str,
     password: Secret | None,
-    context: TlsArgument,
+    context: tls.TlsArgument,
     settings: dict[str, str],
 ) -> asyncpg.Connection[Any]:
     return await asyncpg.connect(
@@ -251,23 +251,6 @@ async def _take_any_text(connection: asyncpg.Connection[Any]) -> None:
         )
 
 
-def tls_context(options: PostgresOptions) -> TlsArgument:
-    """Return what the driver takes for `tls`; certificates are read anew each time."""
-    mode = options.tls_mode
-    if mode == "disable":
-        return False
-    if mode == "prefer" and not options.tls.ca_file and not options.tls.cert_file:
-        return "prefer"
-    context = ssl.create_default_context(cafile=str(options.tls.ca_file) if options.tls.ca_file else None)
-    if mode != "verify-full":
-        context.check_hostname = False
-    if mode in ("prefer", "require") and not options.tls.ca_file:
-        context.verify_mode = ssl.CERT_NONE
-    if options.tls.cert_file and options.tls.key_file:
-        context.load_cert_chain(str(options.tls.cert_file), str(options.tls.key_file))
-    return context
-
-
 @contextlib.contextmanager
 def translated(options: PostgresOptions) -> Any:  # noqa: ANN401 - a context manager
     """Turn what the driver raises into CollectErrors, with the place named and secrets masked."""
@@ -281,7 +264,7 @@ def translated(options: PostgresOptions) -> Any:  # noqa: ANN401 - a context man
         kind = _kind(error.sqlstate or "", str(error))
         raise kind(f"{options.address}: {_sentence(error)}") from None
     except ssl.SSLError as error:
-        raise errors.TlsFailed(f"{options.address}: {_tls_sentence(error)}") from None
+        raise errors.TlsFailed(f"{options.address}: {tls.sentence(error)}") from None
     except (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError, ConnectionError, EOFError) as error:
         raise _lost(options, error) from None
     except (TimeoutError, ValueError, TypeError) as error:
@@ -291,7 +274,7 @@ def translated(options: PostgresOptions) -> Any:  # noqa: ANN401 - a context man
 
 
 _BY_STATE: dict[str, type[errors.CollectError]] = {
-    "28P01": errors.BadCredentials,
+    "28P01": errors.WrongPassword,
     "28000": errors.BadCredentials,
     "3D000": errors.Unreachable,
     "42501": errors.NotAllowed,
@@ -325,16 +308,10 @@ def _sentence(error: asyncpg.PostgresError) -> str:
     return f"{text} (SQLSTATE {error.sqlstate})"
 
 
-def _tls_sentence(error: ssl.SSLError) -> str:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"the server's certificate is refused: {error.verify_message}"
-    return f"TLS failed: {error.reason or error}"
-
-
 def _lost(options: PostgresOptions, error: BaseException) -> errors.CollectError:
     text = redact(str(error) or type(error).__name__)
     if isinstance(error, ssl.SSLError):
-        return errors.TlsFailed(f"{options.address}: {_tls_sentence(error)}")
+        return errors.TlsFailed(f"{options.address}: {tls.sentence(error)}")
     if "SSL" in text and "reject" in text:
         return errors.TlsFailed(f"{options.address}: the server offers no TLS, and tls.mode asks for it")
     return errors.Unreachable(f"{options.address}: {text}")

@@ -16,7 +16,7 @@ from collectors.model import Failure, Observation, ProbeInfo, Rejection, Scope, 
 from collectors.postgresql import catalogue
 from collectors.postgresql.choice import chosen
 from collectors.postgresql.client import Asking, PostgresSession, asking
-from collectors.postgresql.facts import Facts
+from collectors.postgresql.facts import Facts, quote_ident
 from collectors.postgresql.inspect import inspect
 from collectors.postgresql.options import PostgresOptions
 from collectors.postgresql.probe import Result, Runner
@@ -26,13 +26,17 @@ from collectors.postgresql.sessions import Sessions
 RELEARN_SECONDS = 600.0
 DENIED_AGAIN_SECONDS = 3600.0
 SELDOM_SECONDS = 60.0
+_NAMED = 5
 _ALIVE = """
 select pg_catalog.pg_is_in_recovery() as in_recovery,
-  extract(epoch from pg_catalog.pg_postmaster_start_time())::float8 as started_at
+  extract(epoch from pg_catalog.pg_postmaster_start_time())::float8 as started_at,
+  pg_catalog.pg_has_role('pg_monitor', 'USAGE') as monitor,
+  pg_catalog.pg_has_role('pg_read_all_stats', 'USAGE') as reads_all
 """
 _DATABASES = """
-select d.datname::text as name from pg_catalog.pg_database d
-where d.datallowconn and not d.datistemplate and pg_catalog.has_database_privilege(d.oid, 'CONNECT')
+select d.datname::text as name, pg_catalog.has_database_privilege(d.oid, 'CONNECT') as open
+from pg_catalog.pg_database d
+where d.datallowconn and not d.datistemplate
 order by 1
 """
 
@@ -53,6 +57,7 @@ class PostgresObserver:
         self._options = target.options
         self._sessions = Sessions(self._options)
         self._definitions = choose.wanted([*catalogue.declared(), *custom], target)
+        self._sources = {one.name: one.source for one in custom}
         self._code = [one for one in catalogue.in_code() if target.wants(one.info.name, one.default)]
         self._facts: Facts | None = None
         self._plan: dict[str, ProbeInfo] = {}
@@ -126,6 +131,7 @@ class PostgresObserver:
             if session is not None:
                 await session.recover()
             why = f"{self._options.address}: {probe} took longer than {info.within_seconds:g} s"
+            why += self._declared_at(probe)
             return self._failed(probe, database, began, Failure("timed_out", why))
         except CollectError as error:
             return self._failed(probe, database, began, self._judge(error, probe, database))
@@ -163,8 +169,9 @@ class PostgresObserver:
             await self._learned(await self._sessions.get_main())
             return
         facts = session.facts
-        seen, known = (row["in_recovery"], row["started_at"]), (facts.in_recovery, facts.started_at)
-        changed = seen != known
+        seen = (row["in_recovery"], row["started_at"], row["monitor"], row["reads_all"])
+        rights = (facts.has("role:pg_monitor"), facts.has("role:pg_read_all_stats"))
+        changed = seen != (facts.in_recovery, facts.started_at, *rights)
         if changed or self._stale_facts or time.monotonic() - self._learned_at > RELEARN_SECONDS:
             await session.relearn()
             await self._learned(session)
@@ -176,11 +183,12 @@ class PostgresObserver:
             self._denied.clear()
         self._facts = session.facts
         rows = await session.fetch(_DATABASES)
-        names = [row["name"] for row in rows if self._is_wanted(row["name"])]
+        names = [row["name"] for row in rows if row["open"] and self._is_wanted(row["name"])]
+        shut = [row["name"] for row in rows if not row["open"] and self._is_wanted(row["name"])]
         main = self._options.dbname
         self._databases = tuple(sorted(names, key=lambda name: (name != main, name)))
         choice = chosen(self._definitions, self._code, session.facts)
-        self._rejections = choice.rejections
+        self._rejections = (*choice.rejections, *_shut(shut, session.facts))
         self._plan = {name: query.probe.info for name, query in choice.queries.items()}
         self._plan |= {name: one.info for name, one in choice.code.items()}
         self._runners = {
@@ -221,7 +229,12 @@ class PostgresObserver:
         if isinstance(error, NotSupported):
             self._stale_facts = True  # something was dropped or upgraded: ask again what there is
             self._runners.pop((probe, database), None)
-        return Failure(error.cause, str(error))
+        return Failure(error.cause, str(error) + self._declared_at(probe))
+
+    def _declared_at(self, probe: str) -> str:
+        """Return where a user declared a probe of his own, for the end of a message about it."""
+        source = self._sources.get(probe)
+        return f" ({probe} is declared in {source})" if source else ""
 
     def _failed(self, probe: str, database: str, began: float, failure: Failure) -> Observation:
         return Observation(
@@ -235,3 +248,13 @@ class PostgresObserver:
     def _down(self, error: CollectError) -> Up:
         self._distress.clear()
         return Up(up=False, at=time.time(), failure=Failure(error.cause, str(error)))
+
+
+def _shut(databases: Sequence[str], facts: Facts) -> list[Rejection]:
+    """Return the one reason for databases that may not be entered; only some are named."""
+    if not databases:
+        return []
+    named = ", ".join(databases[:_NAMED]) + (", ..." if len(databases) > _NAMED else "")
+    grant = f"GRANT CONNECT ON DATABASE {quote_ident(databases[0])} TO {quote_ident(facts.user)}"
+    reason = f"the role may not connect to {len(databases)} databases ({named}): {grant}, or exclude them"
+    return [Rejection("databases", "", reason)]

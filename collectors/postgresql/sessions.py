@@ -6,7 +6,7 @@ import time
 from collections import OrderedDict
 
 from collectors.backoff import Backoff
-from collectors.errors import BadCredentials, Busy, CollectError, Unreachable
+from collectors.errors import BadCredentials, Busy, CollectError, Unreachable, WrongPassword
 from collectors.postgresql.client import PostgresSession, connect
 from collectors.postgresql.options import PostgresOptions
 
@@ -30,6 +30,8 @@ class Sessions:
         self._in_use: set[str] = set()
         self._backoff = Backoff()
         self._last_error: CollectError | None = None
+        self._closed: dict[str, tuple[Backoff, CollectError]] = {}
+        """Databases that could not be entered, though the main one could."""
 
     @property
     def count(self) -> int:
@@ -48,10 +50,9 @@ class Sessions:
         """
         if self.main is not None:
             return self.main
-        now = time.monotonic()
-        if not self._backoff.ready(now):
-            raise self._last_error or Unreachable(f"{self._options.address}: waiting before the next attempt")
+        self._wait()
         await self.close_others()
+        self._closed.clear()
         try:
             self._main = await connect(self._options, self._options.dbname)
         except CollectError as error:
@@ -74,6 +75,7 @@ class Sessions:
             return session
         self._others.pop(database, None)
         main = await self.get_main()
+        self._wait(database)
         room = self._options.sessions_max - 1
         if room < 1:
             raise Busy(
@@ -85,9 +87,7 @@ class Sessions:
         free = (await main.fetch(_FREE))[0]["free"] if not main.facts.pooled else FREE_MIN
         if free < FREE_MIN:
             raise Busy(f"{self._options.address}: only {free} free sessions are left, not taking one of them")
-        session = await connect(self._options, database)
-        self._others[database] = session
-        return session
+        return await self._enter(database)
 
     async def drop_main(self) -> None:
         """End the main session, for instance after it stopped answering."""
@@ -105,6 +105,33 @@ class Sessions:
         """End all sessions."""
         await self.close_others()
         await self.drop_main()
+
+    async def _enter(self, database: str) -> PostgresSession:
+        try:
+            session = await connect(self._options, database)
+        except WrongPassword as error:
+            # It was changed since the main session began: trying it in every database could lock the role.
+            self._failed(error)
+            raise
+        except CollectError as error:
+            backoff, _ = self._closed.get(database) or (Backoff(), error)
+            backoff.failed(time.monotonic(), refused=isinstance(error, BadCredentials))
+            self._closed[database] = (backoff, error)
+            raise
+        self._backoff.succeeded()
+        self._last_error = None
+        self._closed.pop(database, None)
+        self._others[database] = session
+        return session
+
+    def _wait(self, database: str = "") -> None:
+        """Raise the last error again while it is too early for another attempt."""
+        now = time.monotonic()
+        if not self._backoff.ready(now):
+            raise self._last_error or Unreachable(f"{self._options.address}: waiting before the next attempt")
+        backoff, error = self._closed.get(database, (None, None))
+        if backoff is not None and error is not None and not backoff.ready(now):
+            raise error
 
     def _failed(self, error: CollectError) -> None:
         self._last_error = error
