@@ -54,6 +54,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--json", metavar="FILE", help="write everything that was measured")
     parser.add_argument("--window", type=float, help="seconds that the default metrics are measured for")
     parser.add_argument("--targets", type=int, help="how many targets the one daemon has (500)")
+    parser.add_argument("--servers", type=int, default=5, help="how many servers these are on (5)")
     parser.add_argument("--keep-logs", metavar="DIRECTORY", help="keep logs and configurations there")
     asked = parser.parse_args()
     asked.parts = tuple(asked.only.split(","))
@@ -84,7 +85,8 @@ async def _measure(asked: argparse.Namespace) -> dict[str, Any]:
             number = asked.targets or (200 if asked.quick else 500)
             say(f"one daemon, {number} targets ...")
             loops = (True,) if asked.quick else (True, False)
-            many = await measure_many(place, room, number, 20.0 if asked.quick else 40.0, loops)
+            window = 20.0 if asked.quick else 40.0
+            many = await measure_many(place, room, number, window, loops, asked.servers)
             report.show_many(many)
             rows += report.many_rows(many)
             found["many"] = many

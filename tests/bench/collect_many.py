@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import asyncpg
-
 from actions.scratch.place import Place
 from actions.scratch.postgres import ScratchPostgres
 from daemon import fleet
@@ -24,6 +22,7 @@ from tests.bench.collect_watchers import start_ours, target
 from tests.bench.collect_workload import debian15
 
 INTERVAL_SECONDS = 10.0
+_PATIENCE_SECONDS = 60.0
 _SETTINGS = {
     "shared_buffers": "64MB",
     "max_connections": "700",
@@ -58,18 +57,25 @@ class Many:
 
 
 async def measure_many(
-    place: Place, room: Path, targets: int, window_seconds: float, loops: tuple[bool, ...] = (True, False)
+    place: Place, room: Path, targets: int, window_seconds: float, loops: tuple[bool, ...], servers: int
 ) -> list[Many]:
-    """Measure with uvloop and without, one after the other, on a server of their own."""
-    async with ScratchPostgres(
-        await debian15(), place=place, name="many", settings=_SETTINGS, deadline=120.0
-    ) as server:
-        await server.psql(
-            "CREATE EXTENSION pg_stat_statements; CREATE ROLE watcher LOGIN PASSWORD 'w' IN ROLE pg_monitor"
-        )
-        ours, theirs = _shared_out(cores())
-        os.sched_setaffinity(server.pid, theirs)
-        return [await _measure(server, room, targets, window_seconds, uvloop, ours) for uvloop in loops]
+    """Measure with uvloop and without, one after the other; the targets are dealt out to a few servers.
+
+    With all of them on one server each look would find hundreds of sessions that are nothing but ours.
+    """
+    ours, theirs = _shared_out(cores())
+    async with contextlib.AsyncExitStack() as stack:
+        running = []
+        for number in range(servers):
+            server = ScratchPostgres(
+                await debian15(), place=place, name=f"many{number}", settings=_SETTINGS, deadline=120.0
+            )
+            running.append(await stack.enter_async_context(server))
+            await server.psql(
+                "CREATE EXTENSION pg_stat_statements; CREATE ROLE watcher LOGIN PASSWORD 'w' IN ROLE pg_monitor"
+            )
+            os.sched_setaffinity(server.pid, theirs)
+        return [await _measure(running, room, targets, window_seconds, uvloop, ours) for uvloop in loops]
 
 
 def _shared_out(available: list[int]) -> tuple[int, set[int]]:
@@ -78,23 +84,30 @@ def _shared_out(available: list[int]) -> tuple[int, set[int]]:
 
 
 async def _measure(
-    server: ScratchPostgres, room: Path, number: int, window_seconds: float, uvloop: bool, cpu: int
+    servers: list[ScratchPostgres], room: Path, number: int, window_seconds: float, uvloop: bool, cpu: int
 ) -> Many:
     targets = [
-        target(server, f"t{one:04d}", ("watcher", "w"), dbname="postgres", interval=f"{INTERVAL_SECONDS:g}s")
+        target(
+            servers[one % len(servers)],
+            f"t{one:04d}",
+            ("watcher", "w"),
+            dbname="postgres",
+            interval=f"{INTERVAL_SECONDS:g}s",
+        )
         for one in range(number)
     ]
     name = "many" if uvloop else "many_asyncio"
     one = start_ours(room, name, targets, cpu=cpu, uvloop=uvloop)
-    admin = await asyncpg.connect(server.dsn())
     try:
         ready = await _ready(one)
         # The first two intervals connect, learn, and run the slow probes of all targets.
         await asyncio.sleep(2 * INTERVAL_SECONDS)
         await one.scrape()
         quiet = await _quiet(one, window_seconds / 2)
-        scraped, took, page, server_share = await _with_scrapes(one, server.pid, window_seconds / 2)
-        sessions = await admin.fetchval("select count(*) from pg_stat_activity where usename = 'watcher'")
+        scraped, took, page, server_share = await _with_scrapes(
+            one, [server.pid for server in servers], window_seconds / 2
+        )
+        sessions = sum([await _sessions(server) for server in servers])
         rss = one.rss_mb
         answers = [await _targets(one)]
         for _ in range(2):
@@ -109,20 +122,23 @@ async def _measure(
             ready_seconds=ready, sessions=sessions, server_cpu_share=server_share,
         )  # fmt: skip
     finally:
-        await admin.close()
         one.stop()
 
 
+async def _sessions(server: ScratchPostgres) -> int:
+    return int(await server.psql("select count(*) from pg_stat_activity where usename = 'watcher'"))
+
+
 async def _ready(one: Scraped) -> float:
-    """Return the seconds from the start until every target was asked."""
+    """Return the seconds from the start until every target was asked; infinite when that does not come."""
     loop = asyncio.get_running_loop()
     began = loop.time()
-    async with asyncio.timeout(120):
-        while True:
-            with contextlib.suppress(OSError, RuntimeError):
-                await one.scrape("/readyz")
-                return loop.time() - began
-            await asyncio.sleep(0.2)
+    while loop.time() < began + _PATIENCE_SECONDS:
+        with contextlib.suppress(OSError, RuntimeError):
+            await one.scrape("/readyz")
+            return loop.time() - began
+        await asyncio.sleep(0.2)
+    return float("inf")
 
 
 async def _quiet(one: Scraped, seconds: float) -> float:
@@ -131,16 +147,18 @@ async def _quiet(one: Scraped, seconds: float) -> float:
     return (one.cpu - before) / (asyncio.get_running_loop().time() - began)
 
 
-async def _with_scrapes(one: Scraped, postmaster: int, seconds: float) -> tuple[float, float, Any, float]:
+async def _with_scrapes(
+    one: Scraped, postmasters: list[int], seconds: float
+) -> tuple[float, float, Any, float]:
     """Return shares of a core with a scrape in each interval, the median scrape, the last page."""
     loop = asyncio.get_running_loop()
-    before, before_server, began = one.cpu, _tree_ticks(postmaster), loop.time()
+    before, before_server, began = one.cpu, sum(map(_tree_ticks, postmasters)), loop.time()
     pages = []
     for number in range(max(1, round(seconds / INTERVAL_SECONDS))):
         pages.append(await one.scrape())
         await asyncio.sleep(max(0.0, began + (number + 1) * INTERVAL_SECONDS - loop.time()))
     past = loop.time() - began
-    server = (_tree_ticks(postmaster) - before_server) / os.sysconf("SC_CLK_TCK") / past
+    server = (sum(map(_tree_ticks, postmasters)) - before_server) / os.sysconf("SC_CLK_TCK") / past
     took = statistics.median(page.took_seconds for page in pages)
     return (one.cpu - before) / past, took, pages[-1], server
 
