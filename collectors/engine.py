@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -86,6 +86,8 @@ class Engine:
     """Makes the observer of one target; the second argument is what the user declared himself."""
     catalogue: Callable[[], Sequence[CatalogueEntry]] | None = None
     """All metrics, where `definitions` does not tell of all of them."""
+    texts: Callable[[Target], Mapping[str, str]] | None = None
+    """Texts of the statements that have series, by the value of their label `queryid`."""
     custom_sql: bool = False
     """Whether users may add probes of their own to it."""
     address: Callable[[Target], str] = field(default=lambda target: target.name)

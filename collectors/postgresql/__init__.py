@@ -10,10 +10,15 @@ from collectors.model import Kind, MetricDef, Target
 from collectors.postgresql.catalogue import declared, entries
 from collectors.postgresql.observer import PostgresObserver
 from collectors.postgresql.options import PostgresOptions
+from collectors.postgresql.statement_memory import texts_of
 
 
 def _address(target: Target) -> str:
     return str(target.options.address) if isinstance(target.options, PostgresOptions) else target.name
+
+
+def _texts(target: Target) -> dict[str, str]:
+    return {str(queryid): text for queryid, text in texts_of(target).items()}
 
 
 def _observe(target: Target, custom: Sequence[ProbeDef]) -> PostgresObserver:
@@ -31,6 +36,7 @@ ENGINE = Engine(
     ),
     definitions=declared,
     catalogue=entries,
+    texts=_texts,
     observe=_observe,
     custom_sql=True,
     address=_address,

@@ -121,8 +121,8 @@ def _not_collected(seen: Overview, *, verbose: bool) -> Iterator[Text]:
         for reason, what in by_reason.items():
             targets.setdefault((", ".join(dict.fromkeys(what)), reason), []).append(one.name)
     shown = list(targets.items())[: None if verbose else _REASONS]
-    for (what, reason), names in shown:
-        yield _line(f"not collected from {', '.join(names)}: {what}", reason, "dim")
+    for (missing, reason), names in shown:
+        yield _line(f"not collected from {', '.join(names)}: {missing}", reason, "dim")
     hidden = len(targets) - len(shown)
     if hidden:
         yield _line(f"{hidden} more", "--verbose names all that is not collected", "dim")

@@ -81,6 +81,16 @@ class Api:
         following = offset + limit if len(page) > limit and limit else None
         return web.json_response({"status": "ok", "series": page[:limit], "next_offset": following})
 
+    async def statements(self, request: web.Request) -> web.Response:
+        """Answer with the texts of one target's statements, by the label `queryid` of their series."""
+        name = Query(request, ("target",)).text("target")
+        states = self._snapshot.states()
+        refuse_unknown("target", [name], states)
+        target = states[name].target
+        engine = self._snapshot.engines.get(target.engine)
+        texts = engine.texts(target) if engine and engine.texts else {}
+        return web.json_response({"status": "ok", "target": name, "texts": dict(texts)})
+
     async def metrics(self, request: web.Request) -> web.Response:
         """Answer with the catalogue: every metric that can be shown, and where it comes from."""
         Query(request, ())

@@ -27,7 +27,7 @@ _HEADERS = {
 }
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _HINTS = {
-    404: "the paths are /metrics, /livez, /readyz, /api/v1/targets, /api/v1/series and /api/v1/metrics",
+    404: "the paths are /metrics, /livez, /readyz and /api/v1/ with targets, series, metrics, statements",
     405: "GET and HEAD are all there is",
 }
 

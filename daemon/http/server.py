@@ -107,6 +107,7 @@ class HttpServer:
         application.router.add_get("/api/v1/targets", self._api.targets)
         application.router.add_get("/api/v1/series", self._api.series)
         application.router.add_get("/api/v1/metrics", self._api.metrics)
+        application.router.add_get("/api/v1/statements", self._api.statements)
         return application
 
     async def _index(self, _request: web.Request) -> web.Response:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from daemon.terminal.rates import Rates
 from daemon.terminal.reading import Labels, Reading
@@ -20,6 +20,8 @@ class Look:
     rates: Rates
     now: float
     """Unix time."""
+    texts: Mapping[str, str] = field(default_factory=dict)
+    """Texts of statements by queryid."""
 
     def value(self, name: str) -> float | None:
         """Return the value of a metric without labels; None when it is not known."""

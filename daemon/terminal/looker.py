@@ -6,7 +6,7 @@ import time
 from dataclasses import replace
 
 from collectors.engine import Engine
-from collectors.model import MetricDef
+from collectors.model import Kind, MetricDef
 from collectors.registry import engines
 from collectors.strict_yaml import did_you_mean
 from daemon.catalogue import of_engine
@@ -18,7 +18,7 @@ from daemon.terminal.postgres_work import STATEMENT_ORDERS, TABLE_ORDERS
 from daemon.terminal.rates import Pace, Rates
 from daemon.terminal.reading import parse
 from daemon.terminal.section import Screen
-from daemon.terminal.view import Overview, TargetView, overview
+from daemon.terminal.view import Overview, TargetView, overview, texts
 
 _DATA_AT = "dbarchitect_probe_last_success_timestamp_seconds"
 _POSTGRESQL = "postgresql"
@@ -39,6 +39,7 @@ class Looker:
         self._rates = Rates()
         self._metrics: dict[str, MetricDef] = {}
         self._paces: dict[str, Pace] = {}
+        self._counters: set[str] = set()
         self.statement_order = STATEMENT_ORDERS[0]
         self.table_order = TABLE_ORDERS[0]
 
@@ -46,18 +47,20 @@ class Looker:
         """Ask the daemon; raise CannotAsk, or UnknownTarget with a suggestion."""
         seen = await overview(self._client)
         target = self._chosen(seen)
-        engine = engines().get(target.engine)
-        self._learn_names(engine)
+        self._learn_names(engines().get(target.engine))
+        postgresql = target.engine == _POSTGRESQL
         page = await self._client.text("/metrics", {"target": self._name})
-        known = {*postgres_names.NAMES, _DATA_AT} if target.engine == _POSTGRESQL else None
-        reading = parse(page, time.monotonic(), known)
+        reading = parse(page, time.monotonic(), {*postgres_names.NAMES, _DATA_AT} if postgresql else None)
         reading.data_at = {dict(key).get("probe", ""): at for key, at in reading.series(_DATA_AT).items()}
-        counters = postgres_names.COUNTERS if target.engine == _POSTGRESQL else reading.counters
+        # Counters whose names do not end in _total are untyped in the exposition.
+        reading.counters |= self._counters & reading.families.keys()
+        counters = postgres_names.COUNTERS if postgresql else reading.counters
         self._rates.learn(reading, {name: self._pace(name, target) for name in counters})
-        return Look(target, reading, self._rates, seen.now)
+        statements = await texts(self._client, self._name) if postgresql else {}
+        return Look(target, reading, self._rates, seen.now, statements)
 
     def settled(self, look: Look) -> bool:
-        """Tell whether more looks would soon show more: rates that wait for a second reading."""
+        """Tell whether more looks would not soon show more: rates that wait for a second reading."""
         paces = {name: self._pace(name, look.target) for name in look.reading.counters}
         soon = {name for name, pace in paces.items() if pace.every_seconds <= _SOON_SECONDS}
         return look.target.up is False or not any(self._rates.waits(name) for name in soon)
@@ -94,6 +97,8 @@ class Looker:
             return
         for entry in of_engine(engine):
             self._metrics[entry.metric.name] = entry.metric
+            if entry.metric.kind is Kind.COUNTER:
+                self._counters.add(entry.metric.name)
             self._paces[entry.metric.name] = Pace(entry.probe, entry.every_seconds)
 
     def _pace(self, name: str, target: TargetView) -> Pace:

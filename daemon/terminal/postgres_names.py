@@ -52,7 +52,6 @@ STATEMENT_ROWS = "pg_stat_statements_rows_total"
 STATEMENT_READ = "pg_stat_statements_shared_blocks_read_total"
 STATEMENT_TEMP = "pg_stat_statements_temp_bytes_total"
 STATEMENT_WAL = "pg_stat_statements_wal_bytes_total"
-STATEMENT_TEXT = "pg_stat_statements_query_id"
 
 TABLE_SEQ_SCANS = "pg_stat_user_tables_seq_scan"
 TABLE_SEQ_ROWS = "pg_stat_user_tables_seq_tup_read"

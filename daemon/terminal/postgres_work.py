@@ -73,13 +73,12 @@ _DATABASE_CELLS = (
 def statements(look: Look, order: str) -> Section:
     """Return what ran between the last two readings, by `order`."""
     rates = {key: look.grouped_rates(name, *_STATEMENT) for key, name in _STATEMENT_RATES.items()}
-    texts = _texts(look)
     total = sum(rates["load"].values())
     rows = []
     for key, load in rates["load"].items():
         values = {name: rate.get(key) for name, rate in rates.items()}
         if load or values["calls"]:
-            rows.append(_statement(key, values, total, texts))
+            rows.append(_statement(key, values, total, look.texts))
     return Section(
         name="statements",
         title="Statements",
@@ -161,11 +160,6 @@ def _statement(
         "share": load / total if total else None,
         "mean_seconds": load / calls if calls else None,
     }
-
-
-def _texts(look: Look) -> dict[str, str]:
-    labels = (dict(pairs) for pairs in look.reading.series(names.STATEMENT_TEXT))
-    return {one["queryid"]: one.get("query", "") for one in labels if one.get("queryid")}
 
 
 def _why_no_statements(look: Look) -> str:

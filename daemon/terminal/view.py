@@ -10,6 +10,7 @@ from daemon.terminal.client import CannotAsk, Client
 
 TARGETS = "/api/v1/targets"
 SERIES = "/api/v1/series"
+STATEMENTS = "/api/v1/statements"
 _PAGE = 1000
 _SESSIONS = "dbarchitect_sessions"
 
@@ -93,6 +94,13 @@ async def overview(client: Client, *, sessions: bool = False) -> Overview:
 async def targets(client: Client) -> list[TargetView]:
     """Return all targets; raise CannotAsk."""
     return list((await overview(client)).targets)
+
+
+async def texts(client: Client, target: str) -> dict[str, str]:
+    """Return the texts of a target's statements by queryid; raise CannotAsk."""
+    answer = await client.json(STATEMENTS, {"target": target})
+    found = answer.get("texts") if isinstance(answer, dict) else None
+    return found if isinstance(found, dict) else {}
 
 
 async def _sessions(client: Client) -> dict[str, float]:

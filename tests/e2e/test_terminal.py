@@ -117,7 +117,7 @@ async def stop(process: asyncio.subprocess.Process) -> None:
 def target(name: str, port: int) -> str:
     return (
         f"  - {{name: {name}, engine: postgresql, cluster: shop, host: 127.0.0.1, port: {port}, user: watcher,"
-        f" password: {PASSWORD}, tls: {{mode: disable}}, collect: {{statement_query_id: true}}}}\n"
+        f" password: {PASSWORD}, tls: {{mode: disable}}}}\n"
     )
 
 
@@ -386,6 +386,28 @@ async def test_top_shows_the_work_of_a_server_with_rates(server: ScratchPostgres
     assert "waiting for locks 1!" in facts
     for section in ("Blocking: 1 wait, 1 deep", "Statements", "Sessions", "Tables", "Databases"):
         assert any(section in line for line in rest), table.out
+
+
+async def test_texts_of_statements_come_from_the_daemon_and_hold_no_secret(daemon: Daemon) -> None:
+    url = f"{daemon.url}/api/v1/statements"
+    async with aiohttp.ClientSession() as session:
+
+        async def texts() -> dict[str, str]:
+            async with session.get(url, params={"target": "shop-primary"}) as answer:
+                assert answer.status == 200
+                return (await answer.json())["texts"]
+
+        known = await until(texts, deadline=30)
+        async with session.get(url) as answer:
+            assert answer.status == 400
+        async with session.get(url, params={"target": "here"}) as answer:
+            assert (await answer.json())["texts"] == {}
+    assert all(re.fullmatch(r"-?\d+", queryid) for queryid in known)
+    assert any("pg_catalog." in text for text in known.values()), known
+    assert PASSWORD not in json.dumps(known)
+    seen = await dbarchitect("top", "shop-primary", "--url", daemon.url, "--output", "json")
+    shown = {row["queryid"]: row["text"] for row in json.loads(seen.out)["statements"]}
+    assert any(known.get(queryid) == text for queryid, text in shown.items())
 
 
 async def _work(session: asyncpg.Connection) -> None:
