@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from daemon import config
 from daemon.catalogue import catalogue
 from daemon.cli import app
 from daemon.commands.metrics import own_metrics
+from tests.fixtures.missing import missing
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -142,13 +144,35 @@ def test_every_piece_of_configuration_loads(body: str, tmp_path: Path) -> None:
     path.write_text(body.replace(FOLDER, f"{tmp_path}/"))
     parsed = yaml.safe_load(path.read_text())
     if "scrape_configs" in parsed:
-        return  # Prometheus' own; promtool looks at them
+        check_by_promtool(path)
+        return
     if any(isinstance(one, dict) and "values" in one for one in parsed.values()):
         assert load_any(path, engine="postgresql")
         return
     if "targets" not in parsed:
         path.write_text(path.read_text() + "\ntargets: [{name: any, engine: host}]\n")
     config.load(path)
+
+
+def check_by_promtool(path: Path) -> None:
+    promtool = shutil.which("promtool") or missing("promtool")
+    done = subprocess.run(
+        [promtool, "check", "config", "--syntax-only", path], check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_page_can_be_reached_from_the_readme() -> None:
+    seen: set[Path] = set()
+    todo = [ROOT / "README.md"]
+    while todo:
+        page = todo.pop()
+        if page in seen or page.suffix != ".md" or not page.is_file():
+            continue
+        seen.add(page)
+        links = (link.partition("#")[0] for link in LINK.findall(FENCE.sub("", page.read_text())))
+        todo += [(page.parent / link).resolve() for link in links if link and "://" not in link]
+    assert set(PAGES) - seen == set()
 
 
 def test_the_configuration_page_names_every_engine() -> None:
@@ -166,6 +190,12 @@ def test_the_page_of_an_engine_names_its_probes_and_its_options(name: str) -> No
     missing = {entry.probe for entry in entries if entry.probe and f"`{entry.probe}`" not in page}
     assert missing - {"scrape"} == set()
     assert {option for option in engine.options.model_fields if option not in page} == set()
+
+
+def test_the_workflows_tell_what_each_metric_about_the_daemon_is_for() -> None:
+    page = (ROOT / "docs" / "WORKFLOWS.md").read_text()
+    named = set(CODE.findall(FENCE.sub("", page)))
+    assert {metric.name for metric in own_metrics() if metric.name.startswith("dbarchitect_")} <= named
 
 
 def test_the_readme_does_not_promise_more_metrics_than_there_are() -> None:
