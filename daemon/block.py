@@ -14,6 +14,9 @@ from collectors.model import LabelValues, MetricDef, Number
 from daemon.http.text import lines, patched, rows_of
 
 ROWS = 128
+KEPT_ROWS = 32
+"""Text of frames with fewer rows is not kept: most of their values change from run to run, and in a fleet
+of small servers it would be most of the memory."""
 
 
 class Origin:
@@ -85,6 +88,8 @@ class Block:
 
     def text(self, column: int, into: list[bytes]) -> int:
         """Append the lines of one metric; return the rows that had to be rendered for it."""
+        if self._few:
+            return self._text_of_few(column, into)
         chunks = -(-len(self.keys) // ROWS)
         if not self._text:
             self._text = [None] * (chunks * len(self.columns))
@@ -100,6 +105,18 @@ class Block:
                 into.append(piece)
         return fresh
 
+    @property
+    def _few(self) -> bool:
+        return len(self.keys) < min(KEPT_ROWS, ROWS)
+
+    def _text_of_few(self, column: int, into: list[bytes]) -> int:
+        if not self._rows:
+            self._rows = [None] * len(self.layout.schemes)
+        piece = self._render(column, 0, 1)
+        if piece:
+            into.append(piece)
+        return len(self.keys)
+
     def forget_text(self) -> None:
         """Free what was rendered; the next scrape makes it again."""
         self._text = []
@@ -114,6 +131,9 @@ class Block:
     def take_over(self, old: Block) -> None:
         """Take from an older block of the same layout what is still true of this one."""
         self.adopt_keys(old)
+        if self._few and self.keys is old.keys:
+            self._rows = old._rows
+            return
         if not old._text:
             return
         chunks, before = -(-len(self.keys) // ROWS), -(-len(old.keys) // ROWS)

@@ -7,6 +7,7 @@ statements at once, and the more rarely the longer it took.
 from __future__ import annotations
 
 import re
+import sys
 import time
 from collections.abc import Callable
 
@@ -90,7 +91,8 @@ class StatementTexts:
         finally:
             self._took_seconds = self._now() - began
             self._not_before = began + self._took_seconds / SHARE_OF_TIME
-        found = {queryid: presentable(data.decode("utf-8", "replace")) for queryid, data in rows}
+        # Servers of one application have the same statements: one copy of each text serves all.
+        found = {queryid: sys.intern(presentable(data.decode("utf-8", "replace"))) for queryid, data in rows}
         self._memory.texts.update(found)
         for queryid in queryids:
             if queryid not in found:

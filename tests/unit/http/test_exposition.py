@@ -166,7 +166,7 @@ async def test_a_page_shows_one_moment_even_if_records_come_in_while_it_is_made(
 async def test_a_target_that_nobody_scrapes_keeps_no_text() -> None:
     clock = Clock()
     snapshot = snapshot_of(clock=clock)
-    give(snapshot, frame([metric("a", "x")], {("1",): [1]}))
+    give(snapshot, frame([metric("a", "x")], {(str(i),): [1] for i in range(40)}))
     before = await page(snapshot)
     state = snapshot.states()["db1"]
     block = state.held["p", ""].blocks[0]
@@ -174,7 +174,7 @@ async def test_a_target_that_nobody_scrapes_keeps_no_text() -> None:
     clock.now += 301
     answers(snapshot)
     assert not block._text
-    give(snapshot, frame([metric("a", "x")], {("1",): [1]}))
+    give(snapshot, frame([metric("a", "x")], {(str(i),): [1] for i in range(40)}))
     assert before in await page(snapshot)
 
 
