@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import itertools
 import ssl
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -71,6 +72,8 @@ class PostgresSession:
         self._timeout_seconds = STATEMENT_TIMEOUT_SECONDS
         self._turn = asyncio.Lock()
         self._interrupted = False
+        self.took_seconds = 0.0
+        """What the last statement took, without the wait for others of ours."""
         self.facts = facts
 
     @property
@@ -86,6 +89,7 @@ class PostgresSession:
     async def fetch(self, sql: str, *args: Any) -> Sequence[Any]:  # noqa: ANN401 - a parameter can be anything
         """Return the rows of one statement; raise CollectError."""
         async with self._turn:
+            began = time.monotonic()
             with translated(self._options):
                 try:
                     return await self._fetch(sql, args)
@@ -97,6 +101,8 @@ class PostgresSession:
                     await _take_any_text(self._connection)
                     self._statements.clear()
                     return await self._fetch(sql, args)
+                finally:
+                    self.took_seconds = time.monotonic() - began
 
     async def relearn(self) -> None:
         """Ask again what the server offers, and forget prepared statements."""

@@ -26,6 +26,8 @@ from collectors.postgresql.sessions import Sessions
 RELEARN_SECONDS = 600.0
 DENIED_AGAIN_SECONDS = 3600.0
 SELDOM_SECONDS = 60.0
+SLOW_SECONDS = 0.25
+"""A server that takes this long over a question that reads nothing is short of processors."""
 _NAMED = 5
 _ALIVE = """
 select pg_catalog.pg_is_in_recovery() as in_recovery,
@@ -68,6 +70,7 @@ class PostgresObserver:
         self._databases: tuple[str, ...] = ()
         self._learned_at = 0.0
         self._stale_facts = False
+        self._was_slow = False
 
     @property
     def sessions(self) -> int:
@@ -168,6 +171,7 @@ class PostgresObserver:
             await self._sessions.drop_main()
             await self._learned(await self._sessions.get_main())
             return
+        self._feel(session.took_seconds)
         facts = session.facts
         seen = (row["in_recovery"], row["started_at"], row["monitor"], row["reads_all"])
         rights = (facts.has("role:pg_monitor"), facts.has("role:pg_read_all_stats"))
@@ -175,6 +179,15 @@ class PostgresObserver:
         if changed or self._stale_facts or time.monotonic() - self._learned_at > RELEARN_SECONDS:
             await session.relearn()
             await self._learned(session)
+
+    def _feel(self, took_seconds: float) -> None:
+        """Judge the server's load by what the cheapest of all questions takes, twice in a row."""
+        slow = took_seconds > SLOW_SECONDS
+        if slow and self._was_slow:
+            self._distress["up"] = "load"
+        elif not slow:
+            self._distress.pop("up", None)
+        self._was_slow = slow
 
     async def _learned(self, session: PostgresSession) -> None:
         self._learned_at = time.monotonic()

@@ -188,6 +188,20 @@ async def _count(watcher: asyncpg.Connection) -> int:
     return count if count == 1 else 0
 
 
+async def test_a_server_that_answers_slowly_twice_in_a_row_suffers_from_load(
+    postgres15: ScratchPostgres, proxy: NewProxy
+) -> None:
+    wire = await proxy(postgres15)
+    async with observing(wire) as observer:
+        await observer.up()
+        wire.delay(0.4)
+        once, twice = await observer.up(), await observer.up()
+        wire.delay(0)
+        over = await observer.up()
+
+    assert (once.distress, twice.distress, over.distress) == ("", "load", "")
+
+
 async def test_a_promotion_changes_the_role_and_the_plan(new_postgres: NewPostgres) -> None:
     primary = await new_postgres(15)
     replica = await new_postgres(replica_of=primary)
