@@ -6,6 +6,7 @@ Scalars follow YAML 1.2's core schema, so `no`, `on` and `12:30:45` stay the tex
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -125,16 +126,28 @@ def parse(text: str, file: str) -> Document:
 def read(path: Path) -> Document:
     """Return the document in a file; raise InvalidFile also when it cannot be read."""
     try:
-        if path.is_file() and path.stat().st_size > SIZE_MAX_BYTES:
+        content = _content(path)
+        if len(content) > SIZE_MAX_BYTES:
             raise InvalidFile([Problem(str(path), 0, 0, f"larger than {SIZE_MAX_BYTES} bytes")])
-        text = path.read_text(encoding="utf-8")
+        text = content.decode("utf-8")
     except UnicodeDecodeError as error:
         raise InvalidFile(
             [Problem(str(path), 0, 0, f"not UTF-8 at byte {error.start}", "save it as UTF-8")]
         ) from None
     except OSError as error:
         raise InvalidFile([Problem(str(path), 0, 0, f"cannot be read: {error.strerror or error}")]) from None
-    return parse(text, str(path))
+    return parse(text.replace("\r\n", "\n").replace("\r", "\n"), str(path))
+
+
+def _content(path: Path) -> bytes:
+    # A pipe that nobody writes to would block the open for ever; one that somebody does is read to its end.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    try:
+        os.set_blocking(descriptor, True)
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read(SIZE_MAX_BYTES + 1)
+    finally:
+        os.close(descriptor)
 
 
 def dump(value: object) -> str:
