@@ -82,11 +82,12 @@ async def _measure(asked: argparse.Namespace) -> dict[str, Any]:
             rows += report.exposition_rows(ours, theirs)
             found["exposition"] = {"ours": ours, "prometheus_client": theirs}
         if "many" in asked.parts:
-            number = asked.targets or (200 if asked.quick else 500)
+            number = asked.targets or (100 if asked.quick else 500)
             say(f"one daemon, {number} targets ...")
             loops = (True,) if asked.quick else (True, False)
+            cycles = 1 if asked.quick else 2
             window = 20.0 if asked.quick else 40.0
-            many = await measure_many(place, room, number, window, loops, asked.servers)
+            many = await measure_many(place, room, number, window, loops, asked.servers, cycles)
             report.show_many(many)
             rows += report.many_rows(many)
             found["many"] = many
@@ -102,9 +103,9 @@ async def _on_workload(
     async with workload(place) as made:
         say("on the server: " + ", ".join(f"{value:,} {key}" for key, value in made.counts.items()))
         if "default" in asked.parts:
-            window = asked.window or (40.0 if asked.quick else 120.0)
+            window = asked.window or (30.0 if asked.quick else 120.0)
             say(f"default metrics, {window:g} s ...")
-            default = await measure_default(made, room, window)
+            default = await measure_default(made, room, window, 15.0 if asked.quick else 30.0)
             report.show_watchers("Default metrics, one scrape in 10 s", list(default.values()))
             for name in ("exporter", "same", "full"):
                 report.show_ranking(f"What costs the server most: {name}", default[name])

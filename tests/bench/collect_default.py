@@ -14,7 +14,6 @@ from tests.bench.collect_watchers import SAME, only, start_exporter, start_ours,
 from tests.bench.collect_workload import Workload
 
 INTERVAL_SECONDS = 10.0
-WARM_UP_SECONDS = 25.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +31,9 @@ class Measured:
     families: frozenset[str]
 
 
-async def measure_default(made: Workload, room: Path, window_seconds: float) -> dict[str, Measured]:
+async def measure_default(
+    made: Workload, room: Path, window_seconds: float, warm_up_seconds: float
+) -> dict[str, Measured]:
     """Measure all of them in the same window, each scraped at its own second."""
     server = made.server
     logins = {name: (f"bench_{name}", await made.role(f"bench_{name}")) for name in _NAMES}
@@ -50,7 +51,7 @@ async def measure_default(made: Workload, room: Path, window_seconds: float) -> 
             stack.callback(one.stop)
         async with asyncio.TaskGroup() as tasks:
             for one in watchers:
-                tasks.create_task(one.warm_up(WARM_UP_SECONDS))
+                tasks.create_task(one.warm_up(warm_up_seconds))
         scrapes = max(2, round(window_seconds / INTERVAL_SECONDS))
         return await measure(made, watchers, scrapes, INTERVAL_SECONDS)
 

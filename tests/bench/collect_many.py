@@ -57,7 +57,13 @@ class Many:
 
 
 async def measure_many(
-    place: Place, room: Path, targets: int, window_seconds: float, loops: tuple[bool, ...], servers: int
+    place: Place,
+    room: Path,
+    targets: int,
+    window_seconds: float,
+    loops: tuple[bool, ...],
+    servers: int,
+    cycles: int,
 ) -> list[Many]:
     """Measure with uvloop and without, one after the other; the targets are dealt out to a few servers.
 
@@ -75,7 +81,9 @@ async def measure_many(
                 "CREATE EXTENSION pg_stat_statements; CREATE ROLE watcher LOGIN PASSWORD 'w' IN ROLE pg_monitor"
             )
             os.sched_setaffinity(server.pid, theirs)
-        return [await _measure(running, room, targets, window_seconds, uvloop, ours) for uvloop in loops]
+        return [
+            await _measure(running, room, targets, window_seconds, uvloop, ours, cycles) for uvloop in loops
+        ]
 
 
 def _shared_out(available: list[int]) -> tuple[int, set[int]]:
@@ -84,7 +92,13 @@ def _shared_out(available: list[int]) -> tuple[int, set[int]]:
 
 
 async def _measure(
-    servers: list[ScratchPostgres], room: Path, number: int, window_seconds: float, uvloop: bool, cpu: int
+    servers: list[ScratchPostgres],
+    room: Path,
+    number: int,
+    window_seconds: float,
+    uvloop: bool,
+    cpu: int,
+    cycles: int,
 ) -> Many:
     targets = [
         target(
@@ -100,8 +114,8 @@ async def _measure(
     one = start_ours(room, name, targets, cpu=cpu, uvloop=uvloop)
     try:
         ready = await _ready(one)
-        # The first two intervals connect, learn, and run the slow probes of all targets.
-        await asyncio.sleep(2 * INTERVAL_SECONDS)
+        # The first intervals connect, learn, and run the slow probes of all targets.
+        await asyncio.sleep(cycles * INTERVAL_SECONDS)
         await one.scrape()
         quiet = await _quiet(one, window_seconds / 2)
         scraped, took, page, server_share = await _with_scrapes(
@@ -110,7 +124,7 @@ async def _measure(
         sessions = sum([await _sessions(server) for server in servers])
         rss = one.rss_mb
         answers = [await _targets(one)]
-        for _ in range(2):
+        for _ in range(cycles):
             await asyncio.sleep(INTERVAL_SECONDS)
             answers.append(await _targets(one))
         delays, late = _delays(answers)
