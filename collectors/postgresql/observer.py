@@ -134,8 +134,7 @@ class PostgresObserver:
             if session is not None:
                 await session.recover()
             why = f"{self._options.address}: {probe} took longer than {info.within_seconds:g} s"
-            why += self._declared_at(probe)
-            return self._failed(probe, database, began, Failure("timed_out", why))
+            return self._failed(probe, database, began, Failure("timed_out", self._placed(why, probe)))
         except CollectError as error:
             return self._failed(probe, database, began, self._judge(error, probe, database))
         self._denied.pop((probe, database), None)
@@ -242,12 +241,12 @@ class PostgresObserver:
         if isinstance(error, NotSupported):
             self._stale_facts = True  # something was dropped or upgraded: ask again what there is
             self._runners.pop((probe, database), None)
-        return Failure(error.cause, str(error) + self._declared_at(probe))
+        return Failure(error.cause, self._placed(str(error), probe))
 
-    def _declared_at(self, probe: str) -> str:
-        """Return where a user declared a probe of his own, for the end of a message about it."""
-        source = self._sources.get(probe)
-        return f" ({probe} is declared in {source})" if source else ""
+    def _placed(self, message: str, probe: str) -> str:
+        """Add to a message about a probe of the user's own where it is declared."""
+        source = self._sources.get(probe, "")
+        return message if source in message else f"{message} ({probe} is declared in {source})"
 
     def _failed(self, probe: str, database: str, began: float, failure: Failure) -> Observation:
         return Observation(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import decimal
+import math
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -108,7 +109,7 @@ def _number(value: Any, metric: str) -> Number | None:  # noqa: ANN401 - whateve
         case dt.timedelta():
             number = value.total_seconds()
         case dt.datetime():
-            number = (value if value.tzinfo else value.replace(tzinfo=dt.UTC)).timestamp()
+            number = _moment(value)
         case str():
             with contextlib.suppress(ValueError):
                 number = float(value)
@@ -117,3 +118,13 @@ def _number(value: Any, metric: str) -> Number | None:  # noqa: ANN401 - whateve
     if number is None:
         raise CollectError(f"{metric}: {type(value).__name__} is not a number: cast it in the query")
     return number
+
+
+def _moment(value: dt.datetime) -> float:
+    """Return Unix time, seconds; the driver has the ends of its calendar for the infinities."""
+    aware = value if value.tzinfo else value.replace(tzinfo=dt.UTC)
+    ends = {
+        dt.datetime.max.replace(tzinfo=aware.tzinfo): math.inf,
+        dt.datetime.min.replace(tzinfo=aware.tzinfo): -math.inf,
+    }
+    return ends[aware] if aware in ends else aware.timestamp()
