@@ -70,9 +70,7 @@ def seconds(text: object) -> float:
         if parts and "".join(number + unit for number, unit in parts) == text.strip():
             return float(sum(float(number) * _UNITS[unit] for number, unit in parts))
     if isinstance(text, int | float) and not isinstance(text, bool) and 0 < text < math.inf:
-        raise ValueError(
-            f"a duration needs a unit: write {text}s, {text}m or {text}h"
-        )
+        raise ValueError(f"a duration needs a unit: write {text}s, {text}m or {text}h")
     raise ValueError("not a duration: write it as 250ms, 10s, 5m, 1h30m or 2d")
 
 
