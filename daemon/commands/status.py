@@ -135,7 +135,11 @@ def _line(what: str, why: str, style: str) -> Text:
 def _as_json(seen: Overview) -> dict[str, object]:
     return {
         "now": seen.now,
-        "targets": [
-            {**dataclasses.asdict(one), "sessions": seen.sessions.get(one.name)} for one in seen.targets
-        ],
+        "targets": [{**_fields(one), "sessions": seen.sessions.get(one.name)} for one in seen.targets],
     }
+
+
+def _fields(one: TargetView) -> dict[str, object]:
+    fields = dataclasses.asdict(one)
+    del fields["answered"]
+    return fields

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import json
+import re
 import time
 from pathlib import Path
 from typing import Annotated
@@ -21,10 +23,13 @@ from daemon.terminal.options import CaFile, ConfigFile, Output, TokenFile, Url, 
 from daemon.terminal.screen import console
 
 _EVERY_SECONDS = 2.0
-_PATIENCE_SECONDS = 45.0
-"""How long one picture may wait for the second reading that rates need."""
+_PATIENCE_SECONDS = 30.0
+"""A picture waits for the second reading that rates need, but not for probes that are slower than this."""
+_SVG_PATIENCE_SECONDS = 90.0
+_AGAIN_SECONDS = 1.0
 _SVG_COLUMNS = 120
 _PIPED_COLUMNS = 200
+_FONTS = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
 
 
 def top(
@@ -53,8 +58,9 @@ def top(
     live = screen.is_terminal and not once and output is Output.TABLE and svg is None
     with contextlib.suppress(KeyboardInterrupt):
         try:
+            patience = _PATIENCE_SECONDS if svg is None else _SVG_PATIENCE_SECONDS
             look = asyncio.run(
-                _watch(where, target, screen, every) if live else _picture(where, target, every)
+                _watch(where, target, screen, every) if live else _picture(where, target, patience)
             )
         except CannotAsk as error:
             give_up(str(error))
@@ -68,13 +74,13 @@ async def _watch(where: Address, target: str, screen: Console, every: float) -> 
         await Display(looker, screen, every).run(await looker.look())
 
 
-async def _picture(where: Address, target: str, every: float) -> tuple[Looker, Look]:
+async def _picture(where: Address, target: str, patience: float) -> tuple[Looker, Look]:
     async with connected(where) as client:
         looker = Looker(client, target)
         look = await looker.look()
-        end = time.monotonic() + _PATIENCE_SECONDS
-        while not looker.settled(look) and time.monotonic() < end:
-            await asyncio.sleep(min(every, 1.0))
+        end = time.monotonic() + 1.5 * patience
+        while not looker.settled(look, patience) and time.monotonic() < end:
+            await asyncio.sleep(_AGAIN_SECONDS)
             look = await looker.look()
         return looker, look
 
@@ -91,11 +97,12 @@ def _print(looker: Looker, look: Look, *, screen: Console, output: Output, svg: 
         }
         typer.echo(json.dumps({**about, "up": target.up, "note": made.note, **made.as_json()}, indent=2))
     elif svg is not None:
-        with Path("/dev/null").open("w", encoding="utf-8") as nowhere:
-            paper = Console(
-                record=True, file=nowhere, width=_SVG_COLUMNS, force_terminal=True, highlight=False
-            )
-            paper.print(draw(made, _SVG_COLUMNS))
-            paper.save_svg(str(svg), title=f"dbarchitect top {look.target.name}")
+        paper = Console(
+            record=True, file=io.StringIO(), width=_SVG_COLUMNS, force_terminal=True, highlight=False
+        )
+        paper.print(draw(made, _SVG_COLUMNS))
+        picture = paper.export_svg(title=f"dbarchitect top {look.target.name}")
+        # A picture asks nobody for its fonts.
+        svg.write_text(_FONTS.sub("", picture), encoding="utf-8")
     else:
         screen.print(draw(made, min(screen.width, _PIPED_COLUMNS)))

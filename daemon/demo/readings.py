@@ -122,6 +122,11 @@ class Looking:
         reading.data_at = {
             probe["name"]: probe["last_success"] for probe in target["probes"] if probe["last_success"]
         }
+        reading.data_at_in = {
+            (probe["name"], database): at
+            for probe in target["probes"]
+            for database, at in probe["answered"].items()
+        }
         rates = self._rates.setdefault(name, Rates())
         rates.learn(reading, _COUNTERS)
         found = {key: _number(one, reading, rates) for key, one in FIGURES.items()}

@@ -144,6 +144,7 @@ def _probe(state: TargetState, probe: ProbeState, left_out: dict[str, int]) -> d
         "runs": probe.runs,
         "skipped": probe.skipped,
         "failures": [_failure(database, failure) for database, failure in sorted(probe.failures.items())],
+        "answered": {each.database: each.blocks[0].at for each in held if each.database and each.blocks},
         "series": sum(block.count for each in held for block in each.blocks),
         "series_dropped": left_out.get(probe.name, 0),
     }

@@ -22,8 +22,6 @@ from daemon.terminal.view import Overview, TargetView, overview, texts
 
 _DATA_AT = "dbarchitect_probe_last_success_timestamp_seconds"
 _POSTGRESQL = "postgresql"
-_SOON_SECONDS = 30.0
-"""Probes that run at least this often are waited for when one picture has to do."""
 
 
 class UnknownTarget(CannotAsk):
@@ -52,6 +50,7 @@ class Looker:
         page = await self._client.text("/metrics", {"target": self._name})
         reading = parse(page, time.monotonic(), {*postgres_names.NAMES, _DATA_AT} if postgresql else None)
         reading.data_at = {dict(key).get("probe", ""): at for key, at in reading.series(_DATA_AT).items()}
+        reading.data_at_in = target.answered
         # Counters whose names do not end in _total are untyped in the exposition.
         reading.counters |= self._counters & reading.families.keys()
         counters = postgres_names.COUNTERS if postgresql else reading.counters
@@ -59,10 +58,10 @@ class Looker:
         statements = await texts(self._client, self._name) if postgresql else {}
         return Look(target, reading, self._rates, seen.now, statements)
 
-    def settled(self, look: Look) -> bool:
-        """Tell whether more looks would not soon show more: rates that wait for a second reading."""
+    def settled(self, look: Look, within: float) -> bool:
+        """Tell whether looking on for so many seconds shows no more: no rate waits for its second reading."""
         paces = {name: self._pace(name, look.target) for name in look.reading.counters}
-        soon = {name for name, pace in paces.items() if pace.every_seconds <= _SOON_SECONDS}
+        soon = {name for name, pace in paces.items() if pace.every_seconds <= within}
         return look.target.up is False or not any(self._rates.waits(name) for name in soon)
 
     def screen(self, look: Look) -> Screen:

@@ -35,7 +35,7 @@ _STATEMENT_CELLS = (
     Cell("WAL/s", "wal_bytes", size, keep=8),
     Cell("DATABASE", "database", str, "left", 6, 8),
     Cell("USER", "user", str, "left", 9, 8),
-    Cell("STATEMENT", "text", str, "left", least=20),
+    Cell("STATEMENT", "text", str, "left", least=40),
 )
 _SCANS = {"seq_scans": names.TABLE_SEQ_SCANS, "index_scans": names.TABLE_INDEX_SCANS}
 _WRITES = {
@@ -108,6 +108,8 @@ def tables(look: Look, order: str) -> Section:
         }
         row["vacuumed_seconds_ago"] = look.age(max((each.get(key, 0.0) for each in vacuums), default=None))
         rows.append(row)
+    if all(row[order] is None for row in rows):
+        order = "dead"  # rates come with the second reading, and these are read once a minute
     return Section(
         name="tables",
         title="Tables",

@@ -15,8 +15,9 @@ from daemon.terminal.reading import Labels, Reading
 STILL_SECONDS = 90.0
 """Where the daemon does not tell when data came in: after so long without a change, nothing happens."""
 _PART = 0.75
-"""A series that did not change for this part of its pace may not have been asked again yet: a probe goes
-through the databases one by one, and each of them is news."""
+"""Where it tells the time of a probe only: a series that did not change for this part of the pace may not
+have been asked again yet, because a probe goes through the databases one by one."""
+_DATABASE = "datname"
 
 
 class Pace(NamedTuple):
@@ -41,14 +42,19 @@ class Rates:
 
     def learn(self, reading: Reading, counters: Mapping[str, Pace]) -> None:
         """Take the counters of a reading; those that it does not show are forgotten."""
+        in_databases = {probe for probe, _ in reading.data_at_in}
         for name, pace in counters.items():
             series = reading.series(name)
             known = self._tracks.get(name, {})
             data_at = reading.data_at.get(pace.probe)
-            at = reading.at if data_at is None else data_at
-            patience = STILL_SECONDS if data_at is None else _PART * pace.every_seconds
+            default = (
+                (reading.at, STILL_SECONDS) if data_at is None else (data_at, _PART * pace.every_seconds)
+            )
+            times = _times(reading, pace.probe) if pace.probe in in_databases else {}
             self._tracks[name] = {
-                labels: _moved(known.get(labels), value, at, patience)
+                labels: _moved(
+                    known.get(labels), value, *(times.get(_database(labels), default) if times else default)
+                )
                 for labels, value in series.items()
                 if math.isfinite(value)
             }
@@ -67,6 +73,15 @@ class Rates:
 def increase(before: float, after: float) -> float:
     """Return how much a counter grew; one that went back began again at 0."""
     return after - before if after >= before else max(after, 0.0)
+
+
+def _times(reading: Reading, probe: str) -> dict[str, tuple[float, float]]:
+    """Return when the data of each database came in; a series that did not change since then stood still."""
+    return {database: (at, 0.0) for (name, database), at in reading.data_at_in.items() if name == probe}
+
+
+def _database(labels: Labels) -> str:
+    return next((value for name, value in labels if name == _DATABASE), "")
 
 
 def _moved(track: _Track | None, value: float, at: float, patience: float) -> _Track:

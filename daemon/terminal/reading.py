@@ -28,6 +28,8 @@ class Reading:
     """Families that only grow, as the exposition types them."""
     data_at: Mapping[str, float] = field(default_factory=dict)
     """Probe -> Unix time of its newest answer, as the daemon tells."""
+    data_at_in: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    """Probe and database -> the same, for probes that are asked in every database, one after the other."""
 
     def series(self, name: str) -> Mapping[Labels, float]:
         """Return the series of a metric; empty when there are none."""

@@ -58,6 +58,8 @@ class TargetView:
     failing: Sequence[Failing]
     not_collected: Sequence[NotCollected]
     probes: Sequence[str]
+    answered: Mapping[tuple[str, str], float]
+    """Probe and database -> when it last gave data there; empty for probes that are asked once per server."""
 
     @property
     def failing_probes(self) -> int:
@@ -142,4 +144,7 @@ def _target(one: Mapping[str, Any]) -> TargetView:
             for each in one["rejections"]
         ],
         probes=[probe["name"] for probe in probes],
+        answered={
+            (probe["name"], database): at for probe in probes for database, at in probe["answered"].items()
+        },
     )

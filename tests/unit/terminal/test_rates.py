@@ -75,6 +75,26 @@ def test_a_series_of_another_database_is_not_idle_while_its_turn_comes() -> None
     assert after(reading(0, 100.0), reading(50, 110.0), reading(50, 113.0)) == {ONE: 5.0}
 
 
+def test_databases_that_answer_one_after_the_other_have_rates_of_their_own() -> None:
+    """The probe's time is that of the last database: a rate must not be taken from it."""
+    blog = (("datname", "blog"),)
+    rates = Rates()
+
+    def learn(shop: float, blog_value: float, shop_at: float, blog_at: float) -> None:
+        at = {("database", "shop"): shop_at, ("database", "blog"): blog_at}
+        families = {"commits": {ONE: shop, blog: blog_value}}
+        last = max(shop_at, blog_at)
+        rates.learn(Reading(0.0, families, data_at={"database": last}, data_at_in=at), PACE)
+
+    learn(0, 0, 100.0, 101.0)
+    learn(0, 50, 100.0, 111.0)
+    assert rates.of("commits") == {blog: 5.0}
+    learn(60, 50, 112.0, 111.0)
+    assert rates.of("commits") == {ONE: 5.0, blog: 5.0}
+    learn(60, 50, 122.0, 111.0)
+    assert rates.of("commits") == {ONE: 0.0, blog: 5.0}
+
+
 def test_without_times_of_the_data_a_standstill_is_believed_late() -> None:
     moved = [reading(0, None, 0.0), reading(20, None, 10.0)]
     assert after(*moved) == {ONE: 2.0}
