@@ -43,6 +43,31 @@ def missing(needs: Iterable[str], has: Has) -> str:
     return next((need for need in needs if not satisfied(need, has)), "")
 
 
+def lack(probe: str, what: str, need: str) -> Rejection:
+    """Return the rejection for a need that is not met, in words."""
+    if need.startswith("!"):
+        return Rejection(probe, what, f"not where there is {_named(need[1:].strip())}", expected=True)
+    if need.startswith("role:"):
+        grant = "GRANT pg_monitor TO the role that we log in as"
+        return Rejection(probe, what, f"the server has no {need} for us: {grant}")
+    one = need.split("|", maxsplit=1)[0].strip()
+    expected = one.startswith(("extension:", "version:", "pg_catalog.", "function:pg_catalog."))
+    return Rejection(probe, what, f"the server has no {' or '.join(map(_named, need.split('|')))}", expected)
+
+
+def _named(need: str) -> str:
+    kind, _, name = need.strip().partition(":")
+    match kind:
+        case "superuser":
+            return "superuser's rights for us"
+        case "setting":
+            return f"setting {name.replace('=', ' = ')}"
+        case "extension" | "function" | "version":
+            return f"{kind} {name}"
+        case _:
+            return need.strip()
+
+
 def choose(
     definitions: Sequence[ProbeDef],
     has: Has,
@@ -58,10 +83,10 @@ def choose(
     rejections: list[Rejection] = []
     for probe in definitions:
         if probe.role not in ("any", role):
-            rejections.append(Rejection(probe.name, "", f"only on a {probe.role}"))
+            rejections.append(Rejection(probe.name, "", f"only on a {probe.role}", expected=True))
             continue
         if need := missing(probe.needs, has):
-            rejections.append(Rejection(probe.name, "", _lack(need)))
+            rejections.append(lack(probe.name, "", need))
             continue
         query, without = _query(probe, has, schema_of)
         rejections += without
@@ -81,7 +106,7 @@ def _query(
     chosen, rejections = [], []
     for column, sql, needs, metric in probe.values:
         if need := missing(needs, has):
-            rejections.append(Rejection(probe.name, metric.name, _lack(need)))
+            rejections.append(lack(probe.name, metric.name, need))
         else:
             chosen.append((column, sql, metric))
     given = {metric.name for _, _, metric in chosen}
@@ -99,12 +124,6 @@ def _query(
     else:
         by_name = (*(label for label, _ in probe.labels), *names)
     return Query(probe, sql, tuple(metric for _, _, metric in chosen), rank, by_name), rejections
-
-
-def _lack(need: str) -> str:
-    if need.startswith("role:"):
-        return f"the server has no {need} for us: GRANT pg_monitor TO the role that we log in as"
-    return f"the server has {need[1:].strip()}" if need.startswith("!") else f"the server has no {need}"
 
 
 def _quoted(name: str) -> str:

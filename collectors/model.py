@@ -184,6 +184,8 @@ class Rejection:
     what: str
     """`""` for the whole probe, else the metric that is missing."""
     reason: str
+    expected: bool = False
+    """Nobody's fault and nothing to mend: another version, another role, an extension that is not there."""
 
 
 @dataclass(slots=True, kw_only=True)

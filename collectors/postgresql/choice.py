@@ -25,6 +25,35 @@ class Choice:
     """What was chosen among: kept, because the cache knows these by identity."""
 
 
+@dataclass(frozen=True, slots=True)
+class Wants:
+    """What has to be looked up besides what every session learns: named by probes of the user's own."""
+
+    relations: tuple[str, ...] = ()
+    """`schema.relation`"""
+    settings: tuple[str, ...] = ()
+
+
+def wants_of(declared: Sequence[ProbeDef]) -> Wants:
+    """Return what the needs of these probes name outside of `pg_catalog`."""
+    needs = {
+        need.strip().removeprefix("!").strip()
+        for probe in declared
+        for needs in (probe.needs, *(value[2] for value in probe.values))
+        for alternatives in needs
+        for need in alternatives.split("|")
+    }
+    relations = {
+        ".".join(need.split(".")[:2])
+        for need in needs
+        if ":" not in need and "." in need and not need.startswith("pg_catalog.")
+    }
+    settings = {
+        need.removeprefix("setting:").partition("=")[0] for need in needs if need.startswith("setting:")
+    }
+    return Wants(tuple(sorted(relations)), tuple(sorted(settings)))
+
+
 _shared: dict[tuple[object, ...], Choice] = {}
 """Hundreds of servers of one kind share one choice, and the text of its statements."""
 
@@ -45,9 +74,9 @@ def _choose(declared: Sequence[ProbeDef], code: Sequence[CodeProbe], facts: Fact
     fitting: dict[str, CodeProbe] = {}
     for one in code:
         if one.role not in ("any", facts.role):
-            rejections.append(Rejection(one.info.name, "", f"only on a {one.role}"))
+            rejections.append(Rejection(one.info.name, "", f"only on a {one.role}", expected=True))
         elif need := choose.missing(one.needs, facts.has):
-            rejections.append(Rejection(one.info.name, "", f"the server has no {need}"))
+            rejections.append(choose.lack(one.info.name, "", need))
         else:
             fitting[one.info.name] = one
     return Choice(

@@ -20,6 +20,7 @@ import asyncpg
 
 from collectors import errors
 from collectors.postgresql import tls
+from collectors.postgresql.choice import Wants
 from collectors.postgresql.facts import Facts
 from collectors.postgresql.learn import learn
 from collectors.postgresql.options import PostgresOptions
@@ -31,6 +32,7 @@ STATEMENT_TIMEOUT_SECONDS = 5.0
 LONG_TIMEOUT_SECONDS = 30.0
 """For probes that may take longer than the ordinary ones."""
 RECOVER_SECONDS = 2.0
+NOTHING_MORE = Wants()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,11 @@ def _settings(options: PostgresOptions) -> dict[str, str]:
         "lock_timeout": str(options.lock_timeout_ms),
         "idle_in_transaction_session_timeout": "10000",
         "jit": "off",
+        # What somebody may have set for our role: a serializable transaction fails on a replica, a
+        # deferrable one waits for others, and without standard strings our SQL means something else.
+        "default_transaction_isolation": "read committed",
+        "default_transaction_deferrable": "off",
+        "standard_conforming_strings": "on",
         "DateStyle": "ISO",
         "extra_float_digits": "1",
     }
@@ -64,9 +71,16 @@ def _settings(options: PostgresOptions) -> dict[str, str]:
 class PostgresSession:
     """One session in one database; statements of several callers go one after the other."""
 
-    def __init__(self, connection: asyncpg.Connection[Any], options: PostgresOptions, facts: Facts) -> None:
+    def __init__(
+        self,
+        connection: asyncpg.Connection[Any],
+        options: PostgresOptions,
+        facts: Facts,
+        wants: Wants = NOTHING_MORE,
+    ) -> None:
         self._connection = connection
         self._options = options
+        self._wants = wants
         self._statements: dict[str, asyncpg.prepared_stmt.PreparedStatement[Any]] = {}
         self._numbers = itertools.count(1)
         self._timeout_seconds = STATEMENT_TIMEOUT_SECONDS
@@ -110,7 +124,12 @@ class PostgresSession:
             with translated(self._options):
                 pooled = self.facts.pooled
                 async with _short_transaction(self._connection, self._options, on=pooled):
-                    self.facts = await learn(self._connection, pooled=pooled)
+                    self.facts = await learn(
+                        self._connection,
+                        pooled=pooled,
+                        relations=self._wants.relations,
+                        settings=self._wants.settings,
+                    )
         self._statements.clear()
 
     async def recover(self) -> None:
@@ -154,7 +173,7 @@ class PostgresSession:
         return await statement.fetch(*args)
 
 
-async def connect(options: PostgresOptions, database: str) -> PostgresSession:
+async def connect(options: PostgresOptions, database: str, wants: Wants = NOTHING_MORE) -> PostgresSession:
     """Open a session; raise CollectError. The caller sets the deadline."""
     with translated(options):
         password = options.password.resolve() if options.password else None
@@ -172,12 +191,14 @@ async def connect(options: PostgresOptions, database: str) -> PostgresSession:
         try:
             pooled = pooled or await _settings_were_ignored(connection, options)
             async with _short_transaction(connection, options, on=pooled):
-                facts = await learn(connection, pooled=pooled)
+                facts = await learn(
+                    connection, pooled=pooled, relations=wants.relations, settings=wants.settings
+                )
             await _survive_bad_text(connection, facts)
         except BaseException:
             connection.terminate()
             raise
-    return PostgresSession(connection, options, facts)
+    return PostgresSession(connection, options, facts, wants)
 
 
 async def _open(
@@ -225,7 +246,8 @@ async def _short_transaction(
         yield
         return
     await connection.execute(
-        "begin read only; set local search_path = pg_catalog; set local jit = off;"
+        "begin isolation level read committed, read only, not deferrable;"
+        " set local search_path = pg_catalog; set local jit = off; set local standard_conforming_strings = on;"
         f" set local statement_timeout = {int(seconds * 1000)};"
         f" set local lock_timeout = {options.lock_timeout_ms}"
     )
@@ -267,7 +289,7 @@ def translated(options: PostgresOptions) -> Any:  # noqa: ANN401 - a context man
     except SecretError as error:
         raise errors.BadCredentials(f"{options.address}: {error}") from None
     except asyncpg.PostgresError as error:
-        kind = _kind(error.sqlstate or "", str(error))
+        kind = _kind(error.sqlstate or "", str(error), options)
         raise kind(f"{options.address}: {_sentence(error)}") from None
     except ssl.SSLError as error:
         raise errors.TlsFailed(f"{options.address}: {tls.sentence(error)}") from None
@@ -299,10 +321,11 @@ _BY_STATE: dict[str, type[errors.CollectError]] = {
 }
 
 
-def _kind(state: str, text: str) -> type[errors.CollectError]:
+def _kind(state: str, text: str, options: PostgresOptions) -> type[errors.CollectError]:
     # SQLSTATE only: the text comes in the server's language. The one exception is a server that
-    # wants TLS, which shares its state with every other line of pg_hba.conf.
-    if state == "28000" and ("no encryption" in text or "SSL off" in text):
+    # wants TLS where we offer none, which shares its state with every other line of pg_hba.conf.
+    plain = options.tls_mode == "disable" and not options.on_socket
+    if state == "28000" and plain and "no encryption" in text:
         return errors.TlsFailed
     if state.startswith("08"):
         return errors.Unreachable

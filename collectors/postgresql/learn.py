@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from collectors.postgresql.facts import Extension, Facts
@@ -46,7 +46,8 @@ with member as (
 ), relation as (
   select c.oid, n.nspname || '.' || c.relname as name
   from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-  where c.relkind in ('r', 'v', 'm') and (n.nspname = 'pg_catalog'
+  where c.relkind in ('r', 'v', 'm', 'p', 'f') and (n.nspname = 'pg_catalog'
+    or n.nspname || '.' || c.relname = any($1)
     or c.oid in (select objid from member where classid = 'pg_catalog.pg_class'::pg_catalog.regclass))
 ), routine as (
   select 'function:' || n.nspname || '.' || p.proname as name, p.proargnames
@@ -78,12 +79,17 @@ class _Connection(Protocol):
     async def fetchval(self, query: str, *args: Any) -> Any: ...  # noqa: ANN401
 
 
-async def learn(connection: _Connection, *, pooled: bool) -> Facts:
-    """Return the facts that a connection sees; raises what the driver raises."""
+async def learn(
+    connection: _Connection, *, pooled: bool, relations: Sequence[str] = (), settings: Sequence[str] = ()
+) -> Facts:
+    """Return the facts that a connection sees; raises what the driver raises.
+
+    `relations` (`schema.relation`) and `settings` are looked up besides what is always of use.
+    """
     began = time.time()
-    row = await connection.fetchrow(_SERVER, list(SETTINGS))
+    row = await connection.fetchrow(_SERVER, [*SETTINGS, *settings])
     offset = float(row["clock"]) - (began + time.time()) / 2
-    catalogue = frozenset(await connection.fetchval(_CATALOGUE))
+    catalogue = frozenset(await connection.fetchval(_CATALOGUE, list(relations)))
     has_control = "function:pg_catalog.pg_control_system" in catalogue
     may_control = bool(row["superuser"]) or "pg_monitor" in row["roles"]
     identifier = await _identifier(connection) if has_control and may_control else ""

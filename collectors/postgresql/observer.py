@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import fnmatch
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from collectors import choose
@@ -14,16 +14,17 @@ from collectors.engine import Finding
 from collectors.errors import CollectError, NotAllowed, NotSupported, TimedOut, Unreachable
 from collectors.model import Failure, Observation, ProbeInfo, Rejection, Scope, Target, Up
 from collectors.postgresql import catalogue
-from collectors.postgresql.choice import chosen
+from collectors.postgresql.choice import chosen, wants_of
 from collectors.postgresql.client import Asking, PostgresSession, asking
 from collectors.postgresql.facts import Facts, quote_ident
 from collectors.postgresql.inspect import inspect
 from collectors.postgresql.options import PostgresOptions
-from collectors.postgresql.probe import Result, Runner
+from collectors.postgresql.probe import CodeProbe, Result, Runner
 from collectors.postgresql.rows import FrameMaker
 from collectors.postgresql.sessions import Sessions
 
 RELEARN_SECONDS = 600.0
+UNSUPPORTED_AGAIN_SECONDS = 60.0
 DENIED_AGAIN_SECONDS = 3600.0
 SELDOM_SECONDS = 60.0
 SLOW_SECONDS = 0.25
@@ -57,20 +58,22 @@ class PostgresObserver:
             raise TypeError(f"{target.name}: not PostgreSQL options")
         self._target = target
         self._options = target.options
-        self._sessions = Sessions(self._options)
         self._definitions = choose.wanted([*catalogue.declared(), *custom], target)
+        self._sessions = Sessions(self._options, wants_of(custom))
         self._sources = {one.name: one.source for one in custom}
         self._code = [one for one in catalogue.in_code() if target.wants(one.info.name, one.default)]
         self._facts: Facts | None = None
         self._plan: dict[str, ProbeInfo] = {}
         self._rejections: tuple[Rejection, ...] = ()
-        self._runners: dict[tuple[str, str], _Declared | Runner] = {}
+        self._runners: dict[tuple[str, str], _Declared | Runner | Rejection] = {}
+        self._absent: dict[tuple[str, str], Rejection] = {}
         self._denied: dict[tuple[str, str], tuple[float, str]] = {}
         self._distress: dict[str, str] = {}
         self._databases: tuple[str, ...] = ()
         self._learned_at = 0.0
         self._stale_facts = False
         self._was_slow = False
+        self._unsupported_at = float("-inf")
 
     @property
     def sessions(self) -> int:
@@ -107,7 +110,7 @@ class PostgresObserver:
     def rejections(self) -> Sequence[Rejection]:
         """Return what is not collected, denied probes included."""
         denied = [Rejection(name, "", f"denied: {why}") for (name, _), (_, why) in self._denied.items()]
-        return [*self._rejections, *denied]
+        return [*self._rejections, *denied, *_absences(self._absent, len(self._databases))]
 
     def databases(self) -> Sequence[str]:
         """Return the databases for per-database probes, the main one first."""
@@ -200,12 +203,22 @@ class PostgresObserver:
         main = self._options.dbname
         self._databases = tuple(sorted(names, key=lambda name: (name != main, name)))
         choice = chosen(self._definitions, self._code, session.facts)
-        self._rejections = (*choice.rejections, *_shut(shut, session.facts))
         self._plan = {name: query.probe.info for name, query in choice.queries.items()}
         self._plan |= {name: one.info for name, one in choice.code.items()}
+        # What the main database lacks another may have: that is seen in each.
+        every: tuple[ProbeDef | CodeProbe, ...] = (*self._definitions, *self._code)
+        elsewhere = {
+            one.info.name: one.info
+            for one in every
+            if one.info.scope is Scope.DATABASE and one.role in ("any", session.facts.role)
+        }
+        here = (one for one in choice.rejections if one.what or one.probe not in elsewhere)
+        self._rejections = (*here, *_shut(shut, session.facts))
+        self._plan |= elsewhere
+        self._absent.clear()
         self._runners = {
             key: runner for key, runner in self._runners.items()
-            if key[0] in self._plan and not isinstance(runner, _Declared)
+            if key[0] in self._plan and not isinstance(runner, _Declared | Rejection)
         }  # fmt: skip
 
     def _is_wanted(self, database: str) -> bool:
@@ -219,27 +232,34 @@ class PostgresObserver:
         runner = self._runners.get(key)
         if runner is None:
             runner = self._runners[key] = self._make(info.name, session.facts)
+        if isinstance(runner, Rejection):
+            self._absent[info.name, database] = runner
+            return Result(())
         if not isinstance(runner, _Declared):
             return await runner.run(session)
         rows = await session.fetch(runner.query.sql)
         frame, dropped = runner.maker.frame(rows)
         return Result((frame,), dropped)
 
-    def _make(self, name: str, facts: Facts) -> _Declared | Runner:
-        """Chosen again for the database at hand: extensions differ from one to the next."""
+    def _make(self, name: str, facts: Facts) -> _Declared | Runner | Rejection:
+        """Chosen again for the database at hand: extensions and tables differ from one to the next."""
         choice = chosen(self._definitions, self._code, facts)
         if name in choice.code:
             return choice.code[name].make(self._target)
         if name not in choice.queries:
-            reason = next((one.reason for one in choice.rejections if one.probe == name), "not declared")
-            raise NotSupported(f"{name} in {facts.database!r}: {reason}")
+            whole = (one for one in choice.rejections if one.probe == name and not one.what)
+            return next(whole, Rejection(name, "", "not declared"))
         return _Declared(choice.queries[name], FrameMaker(choice.queries[name]))
 
     def _judge(self, error: CollectError, probe: str, database: str) -> Failure:
         if isinstance(error, NotAllowed):
             self._denied[probe, database] = (time.monotonic(), str(error))
         if isinstance(error, NotSupported):
-            self._stale_facts = True  # something was dropped or upgraded: ask again what there is
+            # Something was dropped or upgraded: ask again what there is. Not each time, though: what
+            # stays wrong is a mistake in a query.
+            now = time.monotonic()
+            if now - self._unsupported_at > UNSUPPORTED_AGAIN_SECONDS:
+                self._stale_facts, self._unsupported_at = True, now
             self._runners.pop((probe, database), None)
         return Failure(error.cause, self._placed(str(error), probe))
 
@@ -260,6 +280,21 @@ class PostgresObserver:
     def _down(self, error: CollectError) -> Up:
         self._distress.clear()
         return Up(up=False, at=time.time(), failure=Failure(error.cause, str(error)))
+
+
+def _absences(absent: Mapping[tuple[str, str], Rejection], databases: int) -> list[Rejection]:
+    """Return one rejection for each probe that some databases cannot answer; only some are named."""
+    by_probe: dict[str, list[tuple[str, Rejection]]] = {}
+    for (probe, database), one in absent.items():
+        by_probe.setdefault(probe, []).append((database, one))
+    found = []
+    for probe, places in by_probe.items():
+        one = places[0][1]
+        names = [database for database, _ in places]
+        named = ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
+        where = "" if len(places) >= databases else f" (in {named})"
+        found.append(Rejection(probe, "", one.reason + where, one.expected or bool(where)))
+    return found
 
 
 def _shut(databases: Sequence[str], facts: Facts) -> list[Rejection]:

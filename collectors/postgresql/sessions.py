@@ -7,7 +7,8 @@ from collections import OrderedDict
 
 from collectors.backoff import Backoff
 from collectors.errors import BadCredentials, Busy, CollectError, Unreachable, WrongPassword
-from collectors.postgresql.client import PostgresSession, connect
+from collectors.postgresql.choice import Wants
+from collectors.postgresql.client import NOTHING_MORE, PostgresSession, connect
 from collectors.postgresql.options import PostgresOptions
 
 FREE_MIN = 5
@@ -23,8 +24,9 @@ select current_setting('max_connections')::int - current_setting('superuser_rese
 class Sessions:
     """Opens sessions when they are needed, keeps them, and closes the one longest unused for another."""
 
-    def __init__(self, options: PostgresOptions) -> None:
+    def __init__(self, options: PostgresOptions, wants: Wants = NOTHING_MORE) -> None:
         self._options = options
+        self._wants = wants
         self._main: PostgresSession | None = None
         self._others: OrderedDict[str, PostgresSession] = OrderedDict()
         self._in_use: set[str] = set()
@@ -54,7 +56,7 @@ class Sessions:
         await self.close_others()
         self._closed.clear()
         try:
-            self._main = await connect(self._options, self._options.dbname)
+            self._main = await connect(self._options, self._options.dbname, self._wants)
         except CollectError as error:
             self._failed(error)
             raise
@@ -108,7 +110,7 @@ class Sessions:
 
     async def _enter(self, database: str) -> PostgresSession:
         try:
-            session = await connect(self._options, database)
+            session = await connect(self._options, database, self._wants)
         except WrongPassword as error:
             # It was changed since the main session began: trying it in every database could lock the role.
             self._failed(error)

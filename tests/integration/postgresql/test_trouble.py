@@ -357,3 +357,32 @@ async def test_names_that_are_no_text_at_all_do_not_stop_the_probe(
 async def _is_up(observer: PostgresObserver) -> bool:
     observer._sessions._backoff.succeeded()
     return (await observer.up()).up
+
+
+ORDERS = probes(
+    """
+orders:
+  scope: database
+  needs: [public.orders]
+  sql: select {columns} from public.orders
+  labels: {datname: "current_database()::text"}
+  values: {n: {metric: own_orders, kind: gauge, help: h, sql: "count(*)"}}
+"""
+)
+
+
+async def test_a_table_of_the_users_own_is_counted_where_it_is_and_no_failure_elsewhere(
+    postgres15: ScratchPostgres, fresh_database: NewDatabase
+) -> None:
+    shop, empty = await fresh_database(postgres15), await fresh_database(postgres15)
+    await postgres15.psql("create table orders (id int); insert into orders values (1), (2)", shop)
+    async with observing(postgres15, ORDERS, databases={"include": [shop, empty]}) as observer:
+        await observer.up()
+        there = await observer.run("orders", shop)
+        elsewhere = await observer.run("orders", empty)
+        reasons = [one.reason for one in observer.rejections() if one.probe == "orders"]
+
+    assert values(there, "own_orders") == {(shop,): 2}
+    assert elsewhere.failure is None
+    assert elsewhere.frames == ()
+    assert reasons == [f"the server has no public.orders (in {empty})"]
