@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Iterable
 from typing import Any, Literal
 
 import structlog
@@ -14,12 +13,6 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from collectors.secret import redact
 
 Format = Literal["auto", "console", "json"]
-_known: set[str] = set()
-
-
-def know_secrets(texts: Iterable[str]) -> None:
-    """Remember texts that must never be written."""
-    _known.update(text for text in texts if len(text) > 3)  # noqa: PLR2004 - shorter ones are words
 
 
 def set_up(level: str = "info", form: Format = "auto") -> None:
@@ -46,7 +39,7 @@ def set_up(level: str = "info", form: Format = "auto") -> None:
             *last,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
-        logger_factory=_Lines,
+        logger_factory=_Lines if form == "console" else _WholeLines,
         cache_logger_on_first_use=False,
     )
     # Libraries log through the standard library: only what needs a person, in the same place.
@@ -64,7 +57,17 @@ class _Lines:
         pass
 
     def msg(self, message: str) -> None:
-        print(redact(message, frozenset(_known)), file=sys.stderr, flush=True)  # noqa: T201 - this is the log
+        print(redact(message), file=sys.stderr, flush=True)  # noqa: T201 - this is the log
+
+    log = debug = info = warn = warning = msg
+    fatal = failure = err = error = critical = exception = msg
+
+
+class _WholeLines(_Lines):
+    """Writes one line per event, whose values have been masked: in the whole line a quote could be lost."""
+
+    def msg(self, message: str) -> None:
+        print(message, file=sys.stderr, flush=True)  # noqa: T201 - this is the log
 
     log = debug = info = warn = warning = msg
     fatal = failure = err = error = critical = exception = msg
@@ -72,15 +75,20 @@ class _Lines:
 
 def _masked(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     for key, value in event.items():
-        if isinstance(value, str):
-            event[key] = redact(value, frozenset(_known))
-        elif not isinstance(value, int | float | bool | tuple | type(None)):
-            event[key] = redact(str(value), frozenset(_known))
+        event[key] = value if key == "exc_info" else _mask(value)
     return event
 
 
+def _mask(value: Any) -> Any:  # noqa: ANN401 - any value can be logged
+    if isinstance(value, list | tuple):
+        return [_mask(one) for one in value]
+    if isinstance(value, dict):
+        return {key: _mask(one) for key, one in value.items()}
+    return value if isinstance(value, int | float | None) else redact(str(value))
+
+
 def _mask_record(record: logging.LogRecord) -> bool:
-    record.msg, record.args = redact(record.getMessage(), frozenset(_known)), ()
+    record.msg, record.args = redact(record.getMessage()), ()
     return True
 
 

@@ -52,7 +52,7 @@ _WISHES = (
     _Wish(
         "pgstattuple",
         lambda facts: facts.has("extension:pgstattuple"),
-        "bloat is estimated from statistics only",
+        "bloat is estimated from statistics only, and only of tables that the role may SELECT from",
         lambda facts: (
             f"CREATE EXTENSION pgstattuple; GRANT pg_stat_scan_tables TO {quote_ident(facts.user)};"
         ),
@@ -93,8 +93,7 @@ def _not_collected(rejections: Sequence[Rejection]) -> list[Finding]:
     """Name every probe that is missing as a whole; single metrics of an otherwise good one are counted."""
     whole = [one for one in rejections if not one.what]
     findings = [
-        Finding(f"probe {one.probe}", "info" if one.reason.startswith("only on") else "unknown", one.reason)
-        for one in whole
+        Finding(f"probe {one.probe}", "info" if one.expected else "unknown", one.reason) for one in whole
     ]
     parts = [one for one in rejections if one.what]
     if parts:
@@ -118,7 +117,8 @@ async def _tls(session: PostgresSession, options: PostgresOptions) -> Finding:
         return Finding("tls", "ok", f"{rows[0]['version']} {rows[0]['cipher']}, mode {options.tls_mode}")
     if options.on_socket:
         return Finding("tls", "info", "UNIX socket")
-    return Finding("tls", "info", f"not encrypted, mode {options.tls_mode}", "tls: {mode: verify-full}")
+    remedy = "" if options.on_loopback else "tls: {mode: verify-full}"
+    return Finding("tls", "info", f"not encrypted, mode {options.tls_mode}", remedy)
 
 
 def _clock(facts: Facts) -> Finding:

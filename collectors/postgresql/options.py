@@ -94,6 +94,11 @@ class PostgresOptions(BaseModel):
         return self.host.startswith(("/", "@"))
 
     @property
+    def on_loopback(self) -> bool:
+        """Tell whether the server is reached without leaving this host's network stack."""
+        return not self.on_socket and _is_loopback(self.host)
+
+    @property
     def tls_mode(self) -> TlsMode:
         """Return the mode in force."""
         if self.on_socket:
