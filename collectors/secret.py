@@ -74,11 +74,10 @@ _SQL_PASSWORD = re.compile(r"(?P<head>\bpassword\s+)'(?:[^']|'')*'", re.IGNORECA
 _BEARER = re.compile(r"(?P<head>\b(?:bearer|basic)\s+)[a-z0-9._~+/=-]+", re.IGNORECASE)
 
 
-def redact(text: str, known: frozenset[str] | tuple[str, ...] = ()) -> str:
-    """Return `text` with everything that looks like a credential, and all `known` secrets, masked."""
-    for secret in known:
-        if secret:
-            text = text.replace(secret, _MASK)
+def redact(text: str) -> str:
+    """Return `text` with every known secret, and everything that looks like a credential, masked."""
+    for secret in sorted(_known, key=len, reverse=True):
+        text = text.replace(secret, _MASK)
     for pattern in (_URI_PASSWORD, _KEY_PASSWORD, _SQL_PASSWORD, _BEARER):
         text = pattern.sub(lambda match: match["head"] + _MASK, text)
     return text

@@ -122,13 +122,16 @@ class PgbouncerObserver:
             return [Finding("reachable", "missing", up.failure.message)]
         tls = up.details.get("tls", "")
         found = [
-            Finding("reachable", "ok", self._options.address),
             Finding("version", "ok", up.version),
             Finding("tls", "ok" if tls == "on" else "info", f"TLS is {tls}"),
         ]
         for name, show in self._shows.items():
             answer = await self.run(name)
-            state, detail = ("missing", answer.failure.message) if answer.failure else ("ok", show.help)
+            state, detail = "ok", show.help
+            if answer.failure:
+                # A command that this version does not know is nothing to mend.
+                state = "info" if answer.failure.cause == "unsupported" else "missing"
+                detail = answer.failure.message
             found.append(Finding(f"SHOW {show.command}", state, detail))
         return found
 

@@ -247,7 +247,8 @@ async def _short_transaction(
         return
     await connection.execute(
         "begin isolation level read committed, read only, not deferrable;"
-        " set local search_path = pg_catalog; set local jit = off; set local standard_conforming_strings = on;"
+        " set local search_path = pg_catalog; set local jit = off;"
+        " set local standard_conforming_strings = on;"
         f" set local statement_timeout = {int(seconds * 1000)};"
         f" set local lock_timeout = {options.lock_timeout_ms}"
     )
