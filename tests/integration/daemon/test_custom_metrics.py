@@ -194,6 +194,22 @@ async def test_what_cannot_be_is_refused_before_anything_starts(
         assert sentence in said
 
 
+async def test_files_of_other_tools_are_read_as_they_are(
+    postgres15: ScratchPostgres, daemon_process: NewDaemon, tmp_path: Path
+) -> None:
+    (tmp_path / "queries.yaml").write_text(
+        "pg_theirs:\n"
+        "  query: SELECT 'a' AS kind, 7 AS number\n"
+        "  metrics:\n"
+        "    - kind: {usage: LABEL, description: What it is}\n"
+        "    - number: {usage: GAUGE, description: How many}\n"
+    )
+    daemon = await daemon_process(postgres_target(postgres15), metrics_files=[str(tmp_path / "*.yaml")])
+    await until(lambda: daemon.values("pg_theirs_number"))
+
+    assert await daemon.value("pg_theirs_number", kind="a", target="db") == 7
+
+
 async def _labels(daemon: Daemon) -> set[str]:
     lines = (await daemon.get("/metrics")).splitlines()
     return {line.split(" ")[0] for line in lines if line.startswith("own_explodes")}
