@@ -21,7 +21,6 @@ from daemon.terminal.view import Overview, TargetView, overview
 SOMETHING_DOWN = 1
 _REASONS = 8
 """Lines about what is not collected, without --verbose."""
-_BY_ROLE = "only on a "
 
 
 def status(
@@ -110,13 +109,13 @@ def _faults(seen: Overview) -> Iterator[Text]:
 def _not_collected(seen: Overview, *, verbose: bool) -> Iterator[Text]:
     """Give a line for each reason, with all that misses for it.
 
-    Without `verbose` only for whole probes, and not for what a server's role or version never has.
+    Without `verbose` only for whole probes, and only where there is something to mend.
     """
     targets: dict[tuple[str, str], list[str]] = {}
     for one in seen.targets:
         by_reason: dict[str, list[str]] = {}
         for each in one.not_collected:
-            if verbose or not (each.what or each.reason.startswith(_BY_ROLE)):
+            if verbose or not (each.what or each.expected):
                 by_reason.setdefault(each.reason, []).append(each.what or each.probe)
         for reason, what in by_reason.items():
             targets.setdefault((", ".join(dict.fromkeys(what)), reason), []).append(one.name)

@@ -123,7 +123,8 @@ class Api:
             "series_dropped": sum(left_out.values()),
             "probes": [_probe(state, probe, left_out) for _, probe in sorted(state.probes.items())],
             "rejections": [
-                {"probe": each.probe, "what": each.what, "reason": each.reason} for each in state.rejections
+                {"probe": each.probe, "what": each.what, "reason": each.reason, "expected": each.expected}
+                for each in state.rejections
             ],
         }
 

@@ -33,6 +33,8 @@ class NotCollected:
     what: str
     """A metric; empty for the whole probe."""
     reason: str
+    expected: bool
+    """Nothing to mend: another version, another role, an extension that is not there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +142,12 @@ def _target(one: Mapping[str, Any]) -> TargetView:
             for fault in probe["failures"]
         ],
         not_collected=[
-            NotCollected(probe=each["probe"], what=each["what"], reason=each["reason"])
+            NotCollected(
+                probe=each["probe"],
+                what=each["what"],
+                reason=each["reason"],
+                expected=each.get("expected", False),
+            )
             for each in one["rejections"]
         ],
         probes=[probe["name"] for probe in probes],

@@ -180,7 +180,12 @@ async def test_the_api_tells_how_every_target_and_probe_fares(snapshot: Snapshot
             "db1.example:5432", True, "primary", "15.1",
         )  # fmt: skip
         assert one["rejections"] == [
-            {"probe": "statements", "what": "", "reason": "extension pg_stat_statements is not installed"}
+            {
+                "probe": "statements",
+                "what": "",
+                "reason": "extension pg_stat_statements is not installed",
+                "expected": False,
+            }
         ]
         (size,) = one["probes"]
         assert (size["every_seconds"], size["next_run"], size["skipped"]) == (60, 77.0, {"budget": 1})
