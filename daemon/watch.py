@@ -26,6 +26,8 @@ _ORDER = {Cost.LIGHT: 0, Cost.MEDIUM: 1, Cost.HEAVY: 2}
 _EARLY = 0.5
 """A probe is due up to half a tick early: a tick that comes a little sooner must not cost a whole one."""
 LINE_SECONDS = 60.0
+_TOGETHER = 0.3
+"""In a database that is being visited a probe may come so much of its period early."""
 _SPREAD = 0.1
 """Slow probes move by up to a tenth of their period, so that those of many targets drift apart."""
 
@@ -130,22 +132,31 @@ class Watch:
             return
         probes = self._sorted(observer.plan(), Scope.DATABASE)
         for database in observer.databases() if probes else ():
+            now = time.monotonic()
+            if not any(self._is_due(info, database, now) for info in probes):
+                continue
+            # A visit costs a session: what is nearly due comes along, or every probe would be a visit.
             for info in probes:
+                ahead = _TOGETHER * (info.every_seconds or self.target.interval_seconds)
                 if not self._is_up():
                     return
-                await self._run_if_due(lane, observer, info, database)
+                await self._run_if_due(lane, observer, info, database, ahead)
 
     def _is_up(self) -> bool:
         return self.last_up is not None and self.last_up.up
+
+    def _is_due(self, info: ProbeInfo, database: str, now: float) -> bool:
+        return now >= self._due.get((info.name, database), 0.0)
 
     @staticmethod
     def _sorted(plan: Iterable[ProbeInfo], scope: Scope) -> list[ProbeInfo]:
         return sorted((info for info in plan if info.scope is scope), key=lambda info: _ORDER[info.cost])
 
-    async def _run_if_due(self, lane: Lane, observer: Observer, info: ProbeInfo, database: str) -> None:
+    async def _run_if_due(
+        self, lane: Lane, observer: Observer, info: ProbeInfo, database: str, ahead: float = 0.0
+    ) -> None:
         now = time.monotonic()
-        key = (info.name, database)
-        if lane.written_off() or now < self._due.get(key, 0.0):
+        if lane.written_off() or not self._is_due(info, database, now + ahead):
             return
         distress = self.last_up.distress if self.last_up else ""
         if refusal := self.budget.refusal(info.cost, now, distress):
@@ -153,7 +164,7 @@ class Watch:
             return
         lane.running = Running(info.name, database, now, info.within_seconds)
         period = self._period(info)
-        self._due[key] = now + period
+        self._due[info.name, database] = now + period
         self._snapshot.due(self.target.name, info.name, time.time() + period)
         try:
             observation = await observer.run(info.name, database)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import statistics
 import time
 from collections.abc import Mapping
@@ -118,6 +119,27 @@ async def test_the_database_lane_does_not_hold_up_the_server_lane() -> None:
 
     assert len(fast) >= 5
     assert visited == {"a", "b"}
+
+
+async def test_probes_of_one_database_are_asked_in_one_visit() -> None:
+    slow = [
+        ProbeInfo(name=f"slow{number}", every_seconds=0.6, within_seconds=1, scope=Scope.DATABASE)
+        for number in range(3)
+    ]
+    made: list[Toy] = []
+
+    def make(target: Target) -> Toy:
+        made.append(Toy(target, infos=(PROBE, *slow), databases_=("a", "b")))
+        return made[-1]
+
+    async with running(toy_engine(make)) as under_way:
+        await under_way.fleet.become([toy("t", 0.05)], {})
+        await until(lambda: made and sum(run[0] == "slow0" for run in made[0].runs) >= 8)
+    visits = [run[1] for run in made[0].runs if run[1]]
+    changes = sum(one != other for one, other in itertools.pairwise(visits))
+
+    assert len(visits) >= 22
+    assert changes + 1 <= len(visits) / 3 + 1
 
 
 async def test_a_broken_probe_is_a_failure_with_a_cause_and_the_others_go_on() -> None:
