@@ -38,14 +38,14 @@ async def test_a_dead_target_is_tried_less_and_less_and_said_once(
     await victim.stop()
     daemon = await daemon_process(postgres_target(wire, "dead"), postgres_target(server, "well"))
     before = wire.accepted
-    await asyncio.sleep(10)
+    await asyncio.sleep(6)
     tried = wire.accepted - before
     lines = [event for event in daemon.events() if event.get("target") == "dead"]
     await victim.start()
     wire.server = victim
     await until(lambda: daemon.events("target.up") and _is_up(daemon, "dead"), 30)
 
-    assert tried <= 10, "without waiting longer each time it would be 20"
+    assert tried <= 8, "without waiting longer each time it would be 12"
     assert [event["event"] for event in lines] == ["target.down"]
     assert (await daemon.target("well"))["up"]
 
@@ -87,7 +87,7 @@ async def test_a_password_that_changed_is_not_tried_in_every_database(
         " where usename = 'stale' and datname <> 'postgres'"
     )
     await until(lambda: _refusals(server, "stale"))
-    await asyncio.sleep(6)
+    await asyncio.sleep(4)
 
     assert (await daemon.target("db"))["up"]
     assert _refusals(server, "stale") <= 3
@@ -129,20 +129,6 @@ async def test_a_server_of_another_version_on_the_same_port_is_noticed(
     assert not await daemon.values("pg_stat_bgwriter_buffers_backend_total")
 
 
-async def test_an_extension_that_is_dropped_while_we_look_is_gone_and_said(
-    new_postgres: NewPostgres, daemon_process: NewDaemon
-) -> None:
-    server = await new_postgres(15)
-    await server.psql("create extension pg_stat_statements version '1.6'")
-    daemon = await daemon_process(postgres_target(server))
-    await until(lambda: daemon.values("pg_stat_statements_calls_total"))
-    await server.psql("drop extension pg_stat_statements")
-    await until(lambda: _absent(daemon, "pg_stat_statements_calls_total"), 25)
-    await until(lambda: _rejected(daemon, "statements"))
-
-    assert (await daemon.target("db"))["up"]
-
-
 async def test_a_database_dropped_and_one_created_are_noticed(
     server: ScratchPostgres, fresh_database: NewDatabase, daemon_process: NewDaemon
 ) -> None:
@@ -167,10 +153,6 @@ async def _cause(daemon: Daemon, name: str, cause: str) -> bool:
 
 async def _absent(daemon: Daemon, metric: str, **labels: str) -> bool:
     return not await daemon.values(metric, **labels)
-
-
-async def _rejected(daemon: Daemon, probe: str) -> bool:
-    return any(one["probe"] == probe and not one["what"] for one in (await daemon.target("db"))["rejections"])
 
 
 async def _visited(daemon: Daemon) -> bool:
