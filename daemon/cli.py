@@ -8,20 +8,16 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated
 
-import structlog
 import typer
-import uvloop
 
 from collectors.strict_yaml import InvalidFile
 from daemon import config as configuration
 from daemon import log as logs
-from daemon.app import App
 from daemon.commands.check import check
 from daemon.commands.demo import app as demo_app
 from daemon.commands.metrics import metrics
 from daemon.commands.status import status
 from daemon.commands.top import top
-from daemon.http.server import CannotListen
 from daemon.state_dir import StateDirTaken, StateDirUnusable
 
 EX_CONFIG = 78
@@ -64,6 +60,13 @@ def _main(
 @app.command()
 def run(config: Annotated[Path, typer.Argument(help="The configuration file.")]) -> None:
     """Watch the targets of CONFIG until SIGTERM; SIGHUP reads it again."""
+    # Here and not above: the daemon's parts take a second to load, which `status` need not wait for.
+    import structlog  # noqa: PLC0415
+    import uvloop  # noqa: PLC0415
+
+    from daemon.app import App  # noqa: PLC0415
+    from daemon.http.listening import CannotListen  # noqa: PLC0415
+
     try:
         loaded = configuration.load(config)
     except InvalidFile as error:
