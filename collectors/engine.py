@@ -65,6 +65,10 @@ class Observer(Protocol):
         """Tell a person what works here, what does not, and what would make it work."""
         ...
 
+    def ask_anew(self) -> None:
+        """Forget what was refused or missing: somebody may have granted or installed it."""
+        ...
+
     async def close(self) -> None:
         """End all sessions."""
         ...

@@ -57,6 +57,8 @@ class Fleet:
         async with asyncio.TaskGroup() as closing:
             for name in gone:
                 closing.create_task(self._remove(name))
+        for watch in self.watches.values():
+            watch.observer.ask_anew()
         new = [target for name, target in wanted.items() if name not in self.watches]
         spread = _CONNECT_SECONDS * len(new)
         for target in new:

@@ -74,6 +74,7 @@ class Watch:
         self.observer = observe()
         self.budget = Budget(target.database_seconds_per_minute, now=time.monotonic())
         self.last_up: Up | None = None
+        self._identity = ""
         self._observe = observe
         self._snapshot = snapshot
         self._numbers = numbers
@@ -195,13 +196,16 @@ class Watch:
 
     def _looked(self, up: Up) -> None:
         before, self.last_up = self.last_up, up
-        if before is not None and before.identity and up.identity and before.identity != up.identity:
+        if self._identity and up.identity and self._identity != up.identity:
             log.info("target.restarted", target=self.target.name, identity=up.identity)
+        self._identity = up.identity or self._identity
         if before is not None and before.role and up.role and before.role != up.role:
             log.warning("target.role_changed", target=self.target.name, was=before.role, role=up.role)
         self._note()
         self._snapshot.record_up(self.target.name, up)
         cause = up.failure.cause if up.failure else ""
+        if up.up and (before is None or not before.up):
+            self.lanes[1].tick()  # it has found nothing to do until now: not a whole interval more
         if self._spoken.changed("up", cause, first="unknown"):
             if up.failure:
                 self._due.clear()  # what comes back may be another server: ask everything anew

@@ -130,6 +130,9 @@ class ExporterObserver:
             found.append(Finding("tls", "missing", "the certificate is not looked at", "set tls.ca_file"))
         return found
 
+    def ask_anew(self) -> None:
+        """Nothing is remembered: each scrape asks afresh."""
+
     async def close(self) -> None:
         """End the connection."""
         self._fresh = None

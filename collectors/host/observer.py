@@ -109,6 +109,9 @@ class HostObserver:
         found += [Finding(one.what or one.probe, "missing", one.reason) for one in self.rejections()]
         return found
 
+    def ask_anew(self) -> None:
+        """Nothing is remembered: each run looks afresh."""
+
     async def close(self) -> None:
         """Do nothing: there is no session, and a hanging thread cannot be ended."""
 

@@ -135,6 +135,11 @@ class PgbouncerObserver:
             found.append(Finding(f"SHOW {show.command}", state, detail))
         return found
 
+    def ask_anew(self) -> None:
+        """Try commands again that the console did not know."""
+        self._gone.clear()
+        self._missing.clear()
+
     async def close(self) -> None:
         """End the session."""
         console, self._console = self._console, None

@@ -23,7 +23,7 @@ from collectors.postgresql.probe import CodeProbe, Result, Runner
 from collectors.postgresql.rows import FrameMaker
 from collectors.postgresql.sessions import Sessions
 
-RELEARN_SECONDS = 600.0
+RELEARN_SECONDS = 300.0
 UNSUPPORTED_AGAIN_SECONDS = 60.0
 DENIED_AGAIN_SECONDS = 3600.0
 SELDOM_SECONDS = 60.0
@@ -156,6 +156,11 @@ class PostgresObserver:
         session = self._sessions.main
         return await inspect(self._facts, session, self._options, self.rejections()) if session else []
 
+    def ask_anew(self) -> None:
+        """Look again at what the server offers and allows at the next occasion."""
+        self._denied.clear()
+        self._stale_facts = True
+
     async def close(self) -> None:
         """End all sessions."""
         await self._sessions.close()
@@ -210,7 +215,7 @@ class PostgresObserver:
         elsewhere = {
             one.info.name: one.info
             for one in every
-            if one.info.scope is Scope.DATABASE and one.role in ("any", session.facts.role)
+            if one.info.scope is Scope.DATABASE and _local(one, session.facts)
         }
         here = (one for one in choice.rejections if one.what or one.probe not in elsewhere)
         self._rejections = (*here, *_shut(shut, session.facts))
@@ -280,6 +285,15 @@ class PostgresObserver:
     def _down(self, error: CollectError) -> Up:
         self._distress.clear()
         return Up(up=False, at=time.time(), failure=Failure(error.cause, str(error)))
+
+
+def _local(probe: ProbeDef | CodeProbe, facts: Facts) -> bool:
+    """Tell whether a probe fits, but for things that may differ from one database to the next."""
+    if probe.role not in ("any", facts.role):
+        return False
+    need = choose.missing(probe.needs, facts.has)
+    common = ("version:", "setting:", "role:", "superuser", "pg_catalog.", "function:pg_catalog.")
+    return not any(one.strip().removeprefix("!").startswith(common) for one in need.split("|"))
 
 
 def _absences(absent: Mapping[tuple[str, str], Rejection], databases: int) -> list[Rejection]:

@@ -61,6 +61,9 @@ class Observer:
     async def inspect(self):
         return []
 
+    def ask_anew(self):
+        pass
+
     async def close(self):
         pass
 

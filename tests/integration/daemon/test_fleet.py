@@ -233,6 +233,7 @@ async def test_becoming_other_targets_leaves_the_unchanged_ones_alone() -> None:
         by_name = {one.target.name: one for one in made}
 
         assert sum(one.target.name == "stays" for one in made) == 1
+        assert by_name["stays"].asked_anew == 1
         assert not by_name["stays"].closed
         assert by_name["goes"].closed
         assert set(under_way.snapshot.states()) == {"stays", "changes", "comes"}
