@@ -18,8 +18,15 @@ REFRESH_SECONDS = 20.0
 _PAUSE = 0.05
 _RETRY = 0.5
 _WORDS = ("lamp", "chair", "novel", "hammer", "kettle", "record", "ball", "red", "green", "old")
-UNAVAILABLE = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
-"""What a server gives that is down, full, blocked or restarting."""
+UNAVAILABLE = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    # The driver has read a dying server's last words, and not yet the end of the stream.
+    asyncpg.InternalClientError,
+    OSError,
+    TimeoutError,
+)
+"""What a server gives that is down, full, blocked, restarting or just being killed."""
 
 _Day = Callable[["asyncpg.Connection"], Awaitable[None]]
 

@@ -7,6 +7,8 @@ import contextlib
 import io
 import os
 import shutil
+import signal
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +24,7 @@ from daemon.demo.faults import FAULTS, CannotBreak
 from daemon.demo.readings import FIGURES
 from daemon.demo.servers import DATABASE, Servers, choose_binaries, shop_servers
 from daemon.demo.steps import Steps
-from daemon.demo.workload import run_workload
+from daemon.demo.workload import UNAVAILABLE, run_workload, session
 from tests.fixtures.missing import missing
 from tests.fixtures.waiting import until
 
@@ -66,9 +68,11 @@ async def shop() -> AsyncIterator[Shop]:
                 workload = group.create_task(run_workload(servers))
                 breakage = Breakage(servers, group)
                 made.set_result(Shop(servers, breakage))
-                await over.wait()
-                breakage.let_go()
-                workload.cancel()
+                try:
+                    await over.wait()
+                finally:
+                    breakage.let_go()
+                    workload.cancel()
         except Exception as error:
             if made.done():
                 raise
@@ -259,6 +263,47 @@ async def test_what_is_broken_is_not_broken_twice_and_what_is_whole_is_not_heale
             await shop.breakage.make("slow-query")
     with pytest.raises(CannotBreak, match="not broken"):
         await shop.breakage.heal("slow-query")
+
+
+async def test_a_demo_that_ends_makes_nothing_more_and_says_so_to_who_waits(shop: Shop) -> None:
+    async with asyncio.TaskGroup() as group:
+        breakage = Breakage(shop.servers, group)
+        making = asyncio.create_task(breakage.make("lag"))
+        await asyncio.sleep(0)
+        breakage.let_go()
+        with pytest.raises(CannotBreak, match="demo is ending"):
+            await making
+        with pytest.raises(CannotBreak, match="demo is ending"):
+            await breakage.make("slow-query")
+
+
+async def test_a_session_ended_at_any_moment_is_one_that_the_shop_opens_anew(shop: Shop) -> None:
+    dsn = shop.servers.shop_dsn(shop.servers.replica)
+    seen = set()
+    for turns in range(6):
+        with pytest.raises(UNAVAILABLE) as ended:
+            await _ended(dsn, turns)
+        seen.add(ended.type)
+    assert len(seen) > 1
+
+
+async def _ended(dsn: str, turns: int) -> None:
+    """Let so many turns of the loop pass between the server's last words and our next statement."""
+    async with session(dsn, "shop-ended") as connection:
+        await connection.fetch("SELECT 1")
+        _end(connection.get_server_pid())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await connection.fetch("SELECT 1")
+
+
+def _end(backend: int) -> None:
+    # The loop stands still meanwhile: what the server says is read only afterwards, piece by piece.
+    os.kill(backend, signal.SIGTERM)
+    deadline = time.monotonic() + 15
+    while Path(f"/proc/{backend}").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
 
 
 def test_every_sign_of_a_fault_is_a_figure() -> None:
