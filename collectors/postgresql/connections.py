@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ from collectors.model import Kind, LabelValues, MetricDef, Number, ProbeInfo, Ta
 from collectors.postgresql.probe import CodeProbe, Result, Session
 
 DISTRESS_RATIO = 0.9
+LIMITS_SECONDS = 60.0
 
 
 def _gauge(name: str, text: str, unit: str = "", labels: tuple[str, ...] = ()) -> MetricDef:
@@ -72,11 +74,14 @@ class Connections:
 
     def __init__(self, target: Target) -> None:
         del target
+        self._limits: Sequence[Any] = ()
+        self._known: tuple[object, float] = (None, 0.0)
+        """The facts that the limits belong to, and when they were read (monotonic seconds)."""
 
     async def run(self, session: Session) -> Result:
         """Count sessions and compare with the limits; distress from 90 % on."""
         counts = await session.fetch(_COUNTS)
-        limits = await session.fetch(_LIMITS)
+        limits = await self._read_limits(session)
         server = next(row for row in limits if row["scope"] == "server")
         used = sum(row["sessions"] for row in counts)
         usable = server["most"] - server["reserved"]
@@ -91,6 +96,15 @@ class Connections:
             ],
             distress="connections" if ratio is not None and ratio >= DISTRESS_RATIO else "",
         )
+
+    async def _read_limits(self, session: Session) -> Sequence[Any]:
+        """Return the limits; they change by a restart or by somebody's hand, and are read once a minute."""
+        now = time.monotonic()
+        facts, at = self._known
+        if facts is not session.facts or now - at > LIMITS_SECONDS:
+            self._limits = await session.fetch(_LIMITS)
+            self._known = (session.facts, now)
+        return self._limits
 
 
 def _ratios(
