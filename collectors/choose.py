@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from collectors.definition import ProbeDef
 from collectors.model import MetricDef, Rejection, Target
@@ -96,8 +97,19 @@ def choose(
 
 
 def wanted(definitions: Sequence[ProbeDef], target: Target) -> list[ProbeDef]:
-    """Return the probes that the configuration of a target asks for."""
-    return [probe for probe in definitions if target.wants(probe.name, probe.default)]
+    """Return the probes that the configuration of a target asks for, with the caps that it sets."""
+    caps: Mapping[str, int] = getattr(target.options, "rows_max", {})
+    return [
+        _capped(probe, caps[probe.name]) if probe.name in caps else probe
+        for probe in definitions
+        if target.wants(probe.name, probe.default)
+    ]
+
+
+@lru_cache(maxsize=256)
+def _capped(probe: ProbeDef, rows_max: int) -> ProbeDef:
+    """Return the same object for the same cap: what servers have in common is known by identity."""
+    return replace(probe, info=replace(probe.info, rows_max=rows_max))
 
 
 def _query(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -64,6 +64,8 @@ class PostgresOptions(BaseModel):
     """Statements of pg_stat_statements that have series of their own; 0 means all of them."""
     statements_detail: bool = False
     """Also local blocks, JIT, parallel workers, plans, shortest, mean and deviation of each statement."""
+    rows_max: dict[str, Annotated[int, Field(ge=1, le=1_000_000)]] = Field(default_factory=dict)
+    """Rows that probes asked in SQL show in each database, by probe, in place of their own cap."""
     lock_timeout_ms: int = Field(default=250, ge=10, le=5000)
     """How long one of our queries waits for a lock."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,8 @@ def of_targets(
         at: Place = ("targets", index)
         names = known[target.engine]
         problems += _unknown_probes(target.collect, (*at, "collect"), document, names.probes)
+        capped: Collection[str] = getattr(target.options, "rows_max", ())
+        problems += _unknown_probes(capped, (*at, "rows_max"), document, names.probes)
         for label in target.labels.keys() & names.labels.keys():
             message = f"the metric {names.labels[label]} has a label {label!r} of its own"
             problems.append(
@@ -144,7 +146,7 @@ def _twice(
 
 
 def _unknown_probes(
-    collect: Mapping[str, bool], at: Place, document: Document, known: Collection[str]
+    named: Iterable[str], at: Place, document: Document, known: Collection[str]
 ) -> list[Problem]:
     return [
         document.problem(
@@ -152,7 +154,7 @@ def _unknown_probes(
             f"{where(at)}: there is no probe {name!r}",
             did_you_mean(name, known) or "`dbarchitect metrics` lists them",
         )
-        for name in collect
+        for name in named
         if name != "*" and name not in known
     ]
 

@@ -211,6 +211,8 @@ CASES = [
     ),
     Case("a name with a newline", 'targets: [{name: "a\\n", engine: host}]\n', 1, "name: should be 1 to 100"),
     Case("a probe misspelt", GOOD + "    collect: {databse: true}\n", 4, "no probe 'databse'", "'database'"),
+    Case("a capped probe misspelt", GOOD + "    rows_max: {tabels: 9}\n", 4, "no probe 'tabels'", "'tables'"),
+    Case("a cap of nothing", GOOD + "    rows_max: {tables: 0}\n", 4, "rows_max.tables: should be greater"),
     Case(
         "a probe of all misspelt",
         "defaults: {collect: {databse: true}}\n" + GOOD,
