@@ -16,7 +16,7 @@ from daemon.fleet import Fleet
 from daemon.notify import SystemdNotifier
 
 log = structlog.get_logger()
-OVERSEE_SECONDS = 1.0
+OVERSEE_SECONDS = 5.0
 GIVE_UP_SECONDS = 15.0
 LATE_SHARE_MAX = 0.5
 
@@ -63,10 +63,11 @@ async def oversee(fleet: Fleet, notifier: SystemdNotifier, lag: Callable[[float]
     The watchdog is not fed when more than half of the targets are late: one that hangs is the
     server's trouble, most of them is ours.
     """
+    pause = min(OVERSEE_SECONDS, notifier.watchdog_seconds / 3 or OVERSEE_SECONDS)
     while True:
         before = time.monotonic()
-        await asyncio.sleep(OVERSEE_SECONDS)
-        lag(max(0.0, time.monotonic() - before - OVERSEE_SECONDS))
+        await asyncio.sleep(pause)
+        lag(max(0.0, time.monotonic() - before - pause))
         fleet.rescue()
         late = fleet.late()
         if len(late) <= LATE_SHARE_MAX * len(fleet.watches):

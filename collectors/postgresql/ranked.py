@@ -149,6 +149,23 @@ class Ranked:
             table.places.hidden,
         )
 
+    def refresh(self, rows: Sequence[Row], identity: str) -> Choice | None:
+        """Take newer rows of the members alone; the choice and the rest stay those of the last full run.
+
+        Return None when that cannot be: a member is gone, or this is not the server of the last full run.
+        """
+        newer = self._read(rows, _Table(_Places((), [], {}), []))
+        if identity != self._identity or not self._member_set <= newer.places.at.keys():
+            return None
+        at = newer.places.at
+        return Choice(
+            self._members,
+            [newer.rows[at[key]] for key in self._members],
+            tuple(self._rest),
+            len(self._table.places.keys) - len(self._members),
+            self._table.places.hidden,
+        )
+
     def _read(self, rows: Sequence[Row], before: _Table) -> _Table:
         """Index the rows. The server gives them in the same order until one comes or goes."""
         parts = ([row[0] for row in rows], [row[1] for row in rows], [row[2] for row in rows])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from collectors.model import Cost, Frame, Kind, LabelValues, MetricDef, Number, ProbeInfo, Target, frame_of
@@ -13,6 +14,9 @@ from collectors.postgresql.statement_columns import COLUMNS, Column, Source, sou
 from collectors.postgresql.statement_memory import memory_of
 
 MOST = 100
+FULL_SECONDS = 60.0
+"""How often all statements are read, to choose among them and to add up the rest; in between only those
+that have series: reading thousands costs the server and us most of what watching costs."""
 REST_KEY: LabelValues = ("", "", "other")
 """Labels of the row that stands for every statement without series of its own."""
 
@@ -42,8 +46,14 @@ STATE = (
 class TopFrames:
     """Turns rows of statements into a frame, keeping the choice stable. `most` 0 means all."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(
+        self, most: int, full_seconds: float = 0.0, now: Callable[[], float] = time.monotonic
+    ) -> None:
         self._most = most
+        self._full_seconds = full_seconds
+        self._now = now
+        self._full_at = float("-inf")
+        self._entries = 0
         self._asked: tuple[Source, Ranked] | None = None
         self._names = Names()
         self._members: list[Any] = []
@@ -55,8 +65,7 @@ class TopFrames:
         if self._asked is None or self._asked[0].sql != source_.sql:
             self._asked = (source_, Ranked(source_.layout, self._most))
         asked, ranked = self._asked
-        rows = await session.fetch(asked.sql)
-        choice = ranked.choose(rows, session.facts.identity)
+        choice = await self._choice(session, asked, ranked)
         self.resets_total = ranked.resets_total
         if choice.members is not self._members or self._names.due:
             await self._names.learn(
@@ -71,17 +80,32 @@ class TopFrames:
         block_size = int(session.facts.settings.get("block_size") or 8192)
         columns = _columns(choice, asked.columns, block_size)
         frame = Frame(tuple(column.metric for column in asked.columns), self._keys, columns)
-        return frame, choice, len(rows)
+        return frame, choice, self._entries
+
+    async def _choice(self, session: Session, asked: Source, ranked: Ranked) -> Choice:
+        identity = session.facts.identity
+        if (
+            self._members
+            and 0 < self._most < self._entries
+            and self._now() < self._full_at + self._full_seconds
+        ):
+            queryids = list({key[2] for key in self._members})
+            rows = await session.fetch(f"{asked.sql} where s.queryid = any($1::int8[])", queryids)
+            if (newer := ranked.refresh(rows, identity)) is not None:
+                return newer
+        rows = await session.fetch(asked.sql)
+        self._full_at, self._entries = self._now(), len(rows)
+        return ranked.choose(rows, identity)
 
 
 class Statements:
     """The probe `statements` of one target."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, full_seconds: float = FULL_SECONDS) -> None:
         self._memory = memory_of(target)
         detail = getattr(target.options, "statements_detail", False)
         self._wanted = tuple(column for column in COLUMNS if detail or not column.detail)
-        self._top = TopFrames(getattr(target.options, "statements_max", MOST))
+        self._top = TopFrames(getattr(target.options, "statements_max", MOST), full_seconds)
         self._source: tuple[object, Source] | None = None
 
     async def run(self, session: Session) -> Result:
@@ -139,7 +163,8 @@ PROBES: tuple[CodeProbe, ...] = (
         ),
         help=(
             "Top statements of pg_stat_statements by time, calls, reads and writes, temporary files and WAL. "
-            'The row queryid="other" adds up what all others did since the daemon began to watch.'
+            'The row queryid="other" adds up what all others did since the daemon began to watch; it and the '
+            "choice are renewed once a minute."
         ),
         make=Statements,
         needs=("extension:pg_stat_statements",),

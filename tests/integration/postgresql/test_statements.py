@@ -51,7 +51,7 @@ def ours(result: Any) -> dict[str, float]:
 
 @both
 async def test_exported_and_other_grow_by_what_the_server_counted(server: ScratchPostgres) -> None:
-    runner = Statements(target("adds-up", 3))
+    runner = Statements(target("adds-up", 3), full_seconds=0)
     statements = {f"select {', '.join(['1'] * n)}": n for n in range(1, 9)}
     async with monitoring_session(server) as session, connected(server) as connection:
         # The first run begins the rest, the next ones let our own queries become steady members.
@@ -67,6 +67,30 @@ async def test_exported_and_other_grow_by_what_the_server_counted(server: Scratc
                 # Beside these: two queries of each run (its statements and its state), and names at times.
                 assert sum(statements.values()) <= grown <= sum(statements.values()) + 3
             before = after
+
+
+@both
+async def test_between_full_runs_only_the_exported_ones_are_read(server: ScratchPostgres) -> None:
+    runner = Statements(target("between", 3), full_seconds=3600)
+    busy = {f"select {', '.join(['1'] * n)}": 20 * n for n in range(1, 9)}
+    async with monitoring_session(server) as session, connected(server) as connection:
+        await run_times(connection, busy)
+        first = await runner.run(session)
+        await run_times(connection, dict.fromkeys(busy, 5))
+        second = await runner.run(session)
+        assert ours(second).keys() == ours(first).keys()
+        grown = {key: ours(second)[key] - ours(first)[key] for key in ours(first)}
+        assert grown.pop("other") == 0
+        assert max(grown.values()) == 5
+        assert the(second, "pg_stat_statements_entries") == the(first, "pg_stat_statements_entries") > 8
+        assert second.dropped == first.dropped > 0
+
+        gone = int(next(key for key in ours(first) if key != "other"))
+        await connection.execute("select pg_stat_statements_reset(0, 0, $1)", gone)
+        third = await runner.run(session)
+        # A member that is gone has the whole table read: whoever took its place is shown, nothing is lost.
+        assert str(gone) not in ours(third)
+        assert ours(third)["other"] > 0
 
 
 @both
@@ -109,7 +133,7 @@ async def test_every_column_of_this_version_is_a_sample_with_the_exporters_names
 
 @both
 async def test_a_reset_gives_no_negative_and_no_absurd_rest(server: ScratchPostgres) -> None:
-    runner = Statements(target("reset", 2))
+    runner = Statements(target("reset", 2), full_seconds=0)
     async with monitoring_session(server) as session, connected(server) as connection:
         await run_times(connection, {"select 1": 50, "select 1, 2": 30, "select 1, 2, 3": 20})
         await runner.run(session)
@@ -124,7 +148,7 @@ async def test_a_reset_gives_no_negative_and_no_absurd_rest(server: ScratchPostg
 
 @both
 async def test_a_restart_begins_anew_without_a_jump(server: ScratchPostgres) -> None:
-    runner = Statements(target("restart", 1))
+    runner = Statements(target("restart", 1), full_seconds=0)
     async with monitoring_session(server) as session, connected(server) as connection:
         await run_times(connection, {"select 1": 50, "select 1, 2": 30})
         await runner.run(session)
@@ -137,7 +161,7 @@ async def test_a_restart_begins_anew_without_a_jump(server: ScratchPostgres) -> 
 
 async def test_evictions_are_counted_and_do_no_harm(new_postgres: NewPostgres) -> None:
     server = await new_postgres(15, settings={"pg_stat_statements.max": "100"}, prepared=True)
-    runner = Statements(target("evictions", 20))
+    runner = Statements(target("evictions", 20), full_seconds=0)
     last = 0.0
     async with monitoring_session(server) as session, connected(server) as connection:
         for step in range(6):

@@ -44,6 +44,25 @@ def test_the_list_of_members_stays_the_same_object_while_nobody_comes_or_goes() 
     assert [one[2] for one in again.rows] == [key[2] for key in first]
 
 
+def test_a_refresh_shows_newer_members_and_leaves_the_rest_to_the_next_full_run() -> None:
+    ranked = Ranked(LAYOUT, 2)
+    ranked.choose([row(1, 50), row(2, 70), row(3, 1)], "a")
+    newer = ranked.refresh([row(2, 75), row(1, 51), row(9, 4)], "a")
+    assert newer is not None
+    assert sorted(newer.rows) == [row(1, 51), row(2, 75)]
+    assert newer.rest == (0, 0, 0)
+    full = ranked.choose([row(1, 52), row(2, 76), row(3, 11)], "a")
+    assert newer.members is full.members
+    assert total(full) == 52 + 76 + 10
+
+
+def test_a_refresh_is_refused_when_a_member_is_gone_or_the_server_is_another() -> None:
+    ranked = Ranked(LAYOUT, 2)
+    ranked.choose([row(1, 50), row(2, 70), row(3, 1)], "a")
+    assert ranked.refresh([row(1, 51)], "a") is None
+    assert ranked.refresh([row(1, 51), row(2, 71)], "b") is None
+
+
 def test_each_dimension_brings_its_heaviest_in() -> None:
     ranked = Ranked(LAYOUT, 3)
     rows = [
