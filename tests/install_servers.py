@@ -35,6 +35,8 @@ PACKAGES = {
     "promtool": "prometheus",
     "prometheus-postgres-exporter": "prometheus-postgres-exporter",
     "openssl": "openssl",
+    "faketime": "faketime",
+    "systemd-analyze": "systemd",
     "setpriv": "util-linux",
     "ip": "iproute2",
     "ps": "procps",
