@@ -105,6 +105,19 @@ class ServerProcess:
         """Whether the server's first process lives (a paused one does)."""
         return self._process.returncode is None
 
+    @property
+    def code(self) -> int | None:
+        """The first process's exit code, negative for a signal; None while it lives."""
+        return self._process.returncode
+
+    def listens(self, port: int) -> bool:
+        """Tell whether it is the server's first process that listens on a TCP port."""
+        try:
+            ours = self._seen.net_connections("tcp")
+        except psutil.Error:
+            return False
+        return any(one.status == psutil.CONN_LISTEN and one.laddr.port == port for one in ours)
+
     def send(self, number: signal.Signals) -> None:
         """Send a signal to the server's first process; nothing happens when it has ended."""
         with contextlib.suppress(ProcessLookupError):

@@ -18,12 +18,15 @@ from rich.console import Console
 
 from actions.scratch.errors import NotInstalled
 from actions.scratch.place import scratch_place
+from actions.scratch.ports import free_port
 from actions.scratch.postgres import ScratchPostgres
+from actions.scratch.process import ServerProcess
 from daemon.demo.breakage import Breakage
 from daemon.demo.faults import FAULTS, CannotBreak
 from daemon.demo.readings import FIGURES
 from daemon.demo.servers import DATABASE, Servers, choose_binaries, shop_servers
 from daemon.demo.steps import Steps
+from daemon.demo.watching import free_from, watching
 from daemon.demo.workload import UNAVAILABLE, run_workload, session
 from tests.fixtures.missing import missing
 from tests.fixtures.waiting import until
@@ -210,22 +213,23 @@ async def test_a_killed_replica_comes_back(shop: Shop) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a tmpfs")
 async def test_a_small_disk_is_nearly_full_and_gone_afterwards(shop: Shop) -> None:
-    mounts = "dbarchitect-demo"
     try:
         async with shop.broken("disk-full"):
-            (mounted,) = _mounts(mounts)
+            (mounted,) = _mounts(shop)
             usage = shutil.disk_usage(mounted)
             assert usage.used / usage.total > 0.9
             assert await shop.number("SELECT pg_tablespace_size('archive')") > 40 * 2**20
     except CannotBreak as error:
         pytest.skip(str(error))
-    assert _mounts(mounts) == []
+    assert _mounts(shop) == []
     assert await shop.number("SELECT count(*) FROM pg_tablespace WHERE spcname = 'archive'") == 0
 
 
-def _mounts(device: str) -> list[str]:
+def _mounts(shop: Shop) -> list[str]:
+    # Of this demo alone: another may run on the machine.
     lines = Path("/proc/self/mounts").read_text().splitlines()
-    return [line.split()[1] for line in lines if line.startswith(device)]
+    mounted = [line.split()[1] for line in lines if line.startswith("dbarchitect-demo")]
+    return [path for path in mounted if path.startswith(f"{shop.servers.place.path}/")]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may mount a tmpfs")
@@ -275,6 +279,24 @@ async def test_a_demo_that_ends_makes_nothing_more_and_says_so_to_who_waits(shop
             await making
         with pytest.raises(CannotBreak, match="demo is ending"):
             await breakage.make("slow-query")
+
+
+async def test_two_demos_that_start_at_once_have_a_daemon_each(shop: Shop, tmp_path: Path) -> None:
+    first = free_from(free_port())
+    async with contextlib.AsyncExitStack() as stack:
+        rooms = [tmp_path / name / "room" for name in ("a", "b")]
+        for room in rooms:
+            room.mkdir(parents=True)
+        async with asyncio.TaskGroup() as group:
+            started = [group.create_task(_watch(stack, shop, room, first)) for room in rooms]
+        assert all(task.result()[1].running for task in started)
+        assert len({task.result()[0] for task in started}) == 2
+
+
+async def _watch(
+    stack: contextlib.AsyncExitStack, shop: Shop, room: Path, port: int
+) -> tuple[int, ServerProcess]:
+    return await stack.enter_async_context(watching(shop.servers, room, port))
 
 
 async def test_a_session_ended_at_any_moment_is_one_that_the_shop_opens_anew(shop: Shop) -> None:
