@@ -20,13 +20,12 @@ from actions.scratch.errors import NotInstalled
 from actions.scratch.place import scratch_place
 from actions.scratch.ports import free_port
 from actions.scratch.postgres import ScratchPostgres
-from actions.scratch.process import ServerProcess
+from daemon.demo import watching
 from daemon.demo.breakage import Breakage
 from daemon.demo.faults import FAULTS, CannotBreak
 from daemon.demo.readings import FIGURES
 from daemon.demo.servers import DATABASE, Servers, choose_binaries, shop_servers
 from daemon.demo.steps import Steps
-from daemon.demo.watching import free_from, watching
 from daemon.demo.workload import UNAVAILABLE, run_workload, session
 from tests.fixtures.missing import missing
 from tests.fixtures.waiting import until
@@ -281,22 +280,19 @@ async def test_a_demo_that_ends_makes_nothing_more_and_says_so_to_who_waits(shop
             await breakage.make("slow-query")
 
 
-async def test_two_demos_that_start_at_once_have_a_daemon_each(shop: Shop, tmp_path: Path) -> None:
-    first = free_from(free_port())
-    async with contextlib.AsyncExitStack() as stack:
-        rooms = [tmp_path / name / "room" for name in ("a", "b")]
-        for room in rooms:
-            room.mkdir(parents=True)
-        async with asyncio.TaskGroup() as group:
-            started = [group.create_task(_watch(stack, shop, room, first)) for room in rooms]
-        assert all(task.result()[1].running for task in started)
-        assert len({task.result()[0] for task in started}) == 2
-
-
-async def _watch(
-    stack: contextlib.AsyncExitStack, shop: Shop, room: Path, port: int
-) -> tuple[int, ServerProcess]:
-    return await stack.enter_async_context(watching(shop.servers, room, port))
+async def test_a_daemon_that_was_quicker_at_the_port_is_not_taken_for_ours(
+    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a" / "room").mkdir(parents=True)
+    (tmp_path / "b" / "room").mkdir(parents=True)
+    async with watching.watching(shop.servers, tmp_path / "a" / "room", free_port()) as (taken, quicker):
+        look = watching.free_from
+        looks = iter([taken])  # the second looks before the first listens, and listens after it
+        monkeypatch.setattr(watching, "free_from", lambda first: next(looks, None) or look(first))
+        async with watching.watching(shop.servers, tmp_path / "b" / "room", taken) as (port, ours):
+            assert port != taken
+            assert ours.listens(port)
+            assert quicker.listens(taken)
 
 
 async def test_a_session_ended_at_any_moment_is_one_that_the_shop_opens_anew(shop: Shop) -> None:
