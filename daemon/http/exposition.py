@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import chain
 from typing import NamedTuple
 
 from collectors.model import Kind, MetricDef
@@ -19,6 +20,8 @@ OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 PIECE_BYTES = 1 << 18
 _SLICE_SECONDS = 0.005
 """The loop waits no longer than this for the rest of a page."""
+_SLICE_ROWS = 256
+"""So many rows between two looks at the clock."""
 _SUMMARY_LIKE = ("_count", "_sum", "_bucket")
 """What only histograms and summaries may end in."""
 
@@ -50,16 +53,45 @@ def families_of(
     The answer is one consistent view: what is recorded later does not change it.
     """
     groups: dict[Layout, list[Block]] = {}
-    for state in states:
-        for block in state.blocks(probes):
-            groups.setdefault(block.layout, []).append(block)
+    for block in chain.from_iterable(state.blocks(probes) for state in states):
+        groups.setdefault(block.layout, []).append(block)
+    blocks = list(groups.values())
+    extra = list(own)
     families: dict[str, Family] = {}
-    for layout, blocks in groups.items():
+    for metric, mixed, columns, lines in _order(tuple(groups), tuple(metric for metric, _ in extra)):
+        parts = [Part(blocks[group], column) for group, column in columns]
+        families[metric.name] = Family(metric, parts, [extra[line][1] for line in lines], mixed)
+    return families
+
+
+class _Place(NamedTuple):
+    """Where the lines of one family come from."""
+
+    metric: MetricDef
+    mixed: bool
+    columns: Sequence[tuple[int, int]]
+    """(layout, column in it)."""
+    lines: Sequence[int]
+    """Which of the lines that are not the snapshot's."""
+
+
+@lru_cache(maxsize=32)
+def _order(layouts: tuple[Layout, ...], own: tuple[MetricDef, ...]) -> list[_Place]:
+    """Return the families in order: the same from page to page, until a probe comes or goes."""
+    found: dict[str, tuple[MetricDef, set[Kind], list[tuple[int, int]], list[int]]] = {}
+    for number, layout in enumerate(layouts):
         for column, metric in enumerate(layout.metrics):
-            _family(families, metric).parts.append(Part(blocks, column))
-    for metric, lines in own:
-        _family(families, metric).extra.append(lines)
-    return dict(sorted(families.items()))
+            _, kinds, columns, _ = found.setdefault(metric.name, (metric, set(), [], []))
+            kinds.add(metric.kind)
+            columns.append((number, column))
+    for number, metric in enumerate(own):
+        _, kinds, _, lines = found.setdefault(metric.name, (metric, set(), [], []))
+        kinds.add(metric.kind)
+        lines.append(number)
+    return [
+        _Place(metric, len(kinds) > 1, columns, lines)
+        for _, (metric, kinds, columns, lines) in sorted(found.items())
+    ]
 
 
 async def render(
@@ -74,10 +106,9 @@ async def render(
     for name, family in [*families.items(), *((alias, families[name]) for alias, name in older.items())]:
         start = len(out)
         out.append(header(name, family, names, openmetrics=openmetrics))
-        for part in family.parts:
-            for block in part.blocks:
-                block.text(part.column, out)
-                if clock.over():
+        for blocks, column in family.parts:
+            for block in blocks:
+                if clock.over(1 + block.text(column, out)):
                     await asyncio.sleep(0)
         out.extend(family.extra)
         if len(out) == start + 1:
@@ -123,15 +154,6 @@ def _kind(name: str, kind: Kind) -> str:
     return "" if name.endswith(("_total", *_SUMMARY_LIKE)) else kind.value
 
 
-def _family(families: dict[str, Family], metric: MetricDef) -> Family:
-    family = families.get(metric.name)
-    if family is None:
-        family = families[metric.name] = Family(metric)
-    elif family.metric.kind is not metric.kind:
-        family.mixed = True
-    return family
-
-
 def _aliases(families: Mapping[str, Family]) -> dict[str, str]:
     """Return older name -> name; one that is taken by another family is left out."""
     older: dict[str, str] = {}
@@ -153,8 +175,13 @@ class _Slices:
 
     def __init__(self) -> None:
         self._until = time.perf_counter() + _SLICE_SECONDS
+        self._rows = 0
 
-    def over(self) -> bool:
+    def over(self, rows: int) -> bool:
+        self._rows += rows
+        if self._rows < _SLICE_ROWS:
+            return False
+        self._rows = 0
         if (now := time.perf_counter()) < self._until:
             return False
         self._until = now + _SLICE_SECONDS

@@ -20,6 +20,9 @@ _FEW = 4
 
 def lines(prefix: str, rows: Sequence[str], values: Sequence[object]) -> bytes:
     """Return one line per value that is there; `prefix` + row is everything before the number."""
+    if len(values) == 1:  # most frames of a server have one row
+        value = number(values[0])
+        return f"{prefix}{rows[0]}{value}\n".encode("utf-8", "replace") if value else b""
     texts = _texts(values)
     if all(texts):
         text = "".join([f"{prefix}{row}{value}\n" for row, value in zip(rows, texts, strict=True)])
