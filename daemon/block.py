@@ -51,7 +51,7 @@ class Layout:
 class Block:
     """The series of one frame: `columns[i][j]` is the value of metric i for `keys[j]`."""
 
-    __slots__ = ("_count", "_rows", "_text", "at", "columns", "keys", "layout", "origin", "probe")
+    __slots__ = ("_count", "_few", "_rows", "_text", "at", "columns", "keys", "layout", "origin", "probe")
 
     def __init__(
         self,
@@ -71,6 +71,7 @@ class Block:
         self.columns = tuple(map(tuple, columns))
         self.at = at
         self._count = -1
+        self._few = len(self.keys) < min(KEPT_ROWS, ROWS)
         self._rows: list[tuple[str, ...] | None] = []
         self._text: list[bytes | None] = []
 
@@ -104,10 +105,6 @@ class Block:
             if piece:
                 into.append(piece)
         return fresh
-
-    @property
-    def _few(self) -> bool:
-        return len(self.keys) < min(KEPT_ROWS, ROWS)
 
     def _text_of_few(self, column: int, into: list[bytes]) -> int:
         if not self._rows:

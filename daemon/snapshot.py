@@ -172,15 +172,17 @@ class Snapshot:
 
     def _hold(self, state: TargetState, observation: Observation, info: ProbeInfo) -> None:
         key = (observation.probe, observation.database)
-        old = state.held.pop(key, None)
+        old = state.held.get(key)
+        others = [each for each in state.held.values() if each is not old]
         before = old.blocks if old else []
         blocks = self._blocks(state, observation.probe, observation.frames, observation.at, before)
         every = info.every_seconds or state.target.interval_seconds
         until = self.clock() + max(3 * every, every + 2 * info.within_seconds)
         held = Held(*key, info.cost, blocks, until, left_out=observation.dropped)
         fixed = Held("", "", Cost.LIGHT, state.up_blocks, until)
-        calm = fit(held, old, list(state.held.values()), fixed, self._room(state))
+        calm = fit(held, old, others, fixed, self._room(state))
         held.blocks = continued(held.blocks, before)
+        # In the old one's place: the order of a page stays the same.
         state.held[key] = held
         for each in (held,) if calm else state.held.values():
             each.shown = sum(block.count for block in each.blocks)

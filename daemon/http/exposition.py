@@ -60,7 +60,9 @@ def families_of(
     families: dict[str, Family] = {}
     for metric, mixed, columns, lines in _order(tuple(groups), tuple(metric for metric, _ in extra)):
         parts = [Part(blocks[group], column) for group, column in columns]
-        families[metric.name] = Family(metric, parts, [extra[line][1] for line in lines], mixed)
+        families[metric.name] = Family(
+            metric, parts, [extra[line][1] for line in lines] if lines else [], mixed
+        )
     return families
 
 

@@ -27,7 +27,8 @@ def as_read(value: object) -> float | None:
 def same(left: float | None, right: float | None) -> bool:
     if left is None or right is None:
         return left is right
-    return left == right or (math.isnan(left) and math.isnan(right))
+    # This parser keeps whole numbers whole; Prometheus reads floats.
+    return float(left) == right or (math.isnan(left) and math.isnan(right))
 
 
 @given(st.lists(st.tuples(ANY_TEXT, ANY_TEXT), min_size=1, max_size=5))
