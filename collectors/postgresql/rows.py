@@ -16,6 +16,8 @@ from collectors.errors import CollectError
 from collectors.keep import Keeper
 from collectors.model import Frame, LabelValues, Number
 
+_PLAIN = {int, float, type(None)}
+
 
 class FrameMaker:
     """Makes the frames of one declared probe in one database, run after run."""
@@ -33,7 +35,7 @@ class FrameMaker:
             return Frame(metrics, [], [[] for _ in metrics]), 0
         columns = self._columns(rows)
         keys = self._make_keys(columns[: self._labels], len(rows))
-        values: list[Sequence[Number | None]] = [list(column) for column in columns[self._labels :]]
+        values: list[Sequence[Number | None]] = list(columns[self._labels :])
         if self._query.probe.custom:
             values = [_numbers(column, metric.name) for column, metric in zip(values, metrics, strict=True)]
         keys, values, dropped = self._bounded(keys, values)
@@ -91,7 +93,9 @@ class FrameMaker:
         )
 
 
-def _numbers(column: Sequence[Any], metric: str) -> list[Number | None]:
+def _numbers(column: Sequence[Any], metric: str) -> Sequence[Number | None]:
+    if _PLAIN.issuperset(map(type, column)):
+        return column
     return [_number(value, metric) for value in column]
 
 
