@@ -23,7 +23,7 @@ from collectors.postgresql.probe import CodeProbe, Result, Runner
 from collectors.postgresql.rows import FrameMaker
 from collectors.postgresql.sessions import Sessions
 
-RELEARN_SECONDS = 300.0
+RELEARN_SECONDS = 600.0
 UNSUPPORTED_AGAIN_SECONDS = 60.0
 DENIED_AGAIN_SECONDS = 3600.0
 SELDOM_SECONDS = 60.0
