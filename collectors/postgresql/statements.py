@@ -17,6 +17,10 @@ MOST = 100
 FULL_SECONDS = 60.0
 """How often all statements are read, to choose among them and to add up the rest; in between only those
 that have series: reading thousands costs the server and us most of what watching costs."""
+FIRST_FULL_RUNS = 4
+"""All are read until the choice has seen this much: a newcomer needs two full readings."""
+CHEAP_ENTRIES = 1000
+"""Up to so many statements are read whole each time: that costs less than being late."""
 REST_KEY: LabelValues = ("", "", "other")
 """Labels of the row that stands for every statement without series of its own."""
 
@@ -47,8 +51,16 @@ class TopFrames:
     """Turns rows of statements into a frame, keeping the choice stable. `most` 0 means all."""
 
     def __init__(
-        self, most: int, full_seconds: float = 0.0, now: Callable[[], float] = time.monotonic
+        self,
+        most: int,
+        full_seconds: float = 0.0,
+        now: Callable[[], float] = time.monotonic,
+        *,
+        cheap_entries: int = CHEAP_ENTRIES,
+        first_full_runs: int = FIRST_FULL_RUNS,
     ) -> None:
+        self._cheap_entries = cheap_entries
+        self._first_full_runs = first_full_runs
         self._most = most
         self._full_seconds = full_seconds
         self._now = now
@@ -58,6 +70,7 @@ class TopFrames:
         self._names = Names()
         self._members: list[Any] = []
         self._keys: list[LabelValues] = []
+        self._full_runs = 0
         self.resets_total = 0
 
     async def frame(self, session: Session, source_: Source) -> tuple[Frame, Choice, int]:
@@ -84,28 +97,39 @@ class TopFrames:
 
     async def _choice(self, session: Session, asked: Source, ranked: Ranked) -> Choice:
         identity = session.facts.identity
-        if (
-            self._members
-            and 0 < self._most < self._entries
-            and self._now() < self._full_at + self._full_seconds
-        ):
+        settled = self._members and self._full_runs >= self._first_full_runs
+        many = self._most > 0 and self._entries > max(self._most, self._cheap_entries)
+        if settled and many and self._now() < self._full_at + self._full_seconds:
             queryids = list({key[2] for key in self._members})
             rows = await session.fetch(f"{asked.sql} where s.queryid = any($1::int8[])", queryids)
             if (newer := ranked.refresh(rows, identity)) is not None:
                 return newer
         rows = await session.fetch(asked.sql)
         self._full_at, self._entries = self._now(), len(rows)
+        self._full_runs += 1
         return ranked.choose(rows, identity)
 
 
 class Statements:
     """The probe `statements` of one target."""
 
-    def __init__(self, target: Target, full_seconds: float = FULL_SECONDS) -> None:
+    def __init__(
+        self,
+        target: Target,
+        full_seconds: float = FULL_SECONDS,
+        *,
+        cheap_entries: int = CHEAP_ENTRIES,
+        first_full_runs: int = FIRST_FULL_RUNS,
+    ) -> None:
         self._memory = memory_of(target)
         detail = getattr(target.options, "statements_detail", False)
         self._wanted = tuple(column for column in COLUMNS if detail or not column.detail)
-        self._top = TopFrames(getattr(target.options, "statements_max", MOST), full_seconds)
+        self._top = TopFrames(
+            getattr(target.options, "statements_max", MOST),
+            full_seconds,
+            cheap_entries=cheap_entries,
+            first_full_runs=first_full_runs,
+        )
         self._source: tuple[object, Source] | None = None
 
     async def run(self, session: Session) -> Result:

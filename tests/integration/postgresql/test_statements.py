@@ -71,7 +71,7 @@ async def test_exported_and_other_grow_by_what_the_server_counted(server: Scratc
 
 @both
 async def test_between_full_runs_only_the_exported_ones_are_read(server: ScratchPostgres) -> None:
-    runner = Statements(target("between", 3), full_seconds=3600)
+    runner = Statements(target("between", 3), full_seconds=3600, cheap_entries=0, first_full_runs=1)
     busy = {f"select {', '.join(['1'] * n)}": 20 * n for n in range(1, 9)}
     async with monitoring_session(server) as session, connected(server) as connection:
         await run_times(connection, busy)
