@@ -188,7 +188,7 @@ PROBES: tuple[CodeProbe, ...] = (
         help=(
             "Top statements of pg_stat_statements by time, calls, reads and writes, temporary files and WAL. "
             'The row queryid="other" adds up what all others did since the daemon began to watch; it and the '
-            "choice are renewed once a minute."
+            "choice are renewed once a minute, and each time while there are at most 1,000."
         ),
         make=Statements,
         needs=("extension:pg_stat_statements",),
