@@ -1,0 +1,128 @@
+"""Recent samples in memory: what rules are evaluated over.
+
+Series that are always written together (one metric of one probe of one target) share a *sheet*: one
+column of times, one column of values each. Selectors are resolved through an index by metric name and
+label, and the answer is kept until series come or go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator, Sequence
+
+import numpy as np
+
+from rules.labels import Labels
+from rules.promql.context import LOOKBACK_MS
+from rules.promql.tree import Selector
+from rules.promql.values import Matrix, Vector
+from rules.resolution import Resolution
+from rules.sheet import Sheet
+
+KEPT_SELECTORS = 4096
+
+
+def everything(_name: str) -> int | None:
+    """Keep every metric, for one lookback."""
+    return LOOKBACK_MS
+
+
+class Window:
+    """Series by sheet. `keep(name)` tells how many milliseconds of a metric to keep; None: none of it."""
+
+    def __init__(self, keep: Callable[[str], int | None] = everything) -> None:
+        self._keep = keep
+        self._sheets: dict[Hashable, Sheet] = {}
+        self._by_name: dict[str, list[Sheet]] = {}
+        self._resolved: dict[Selector, Resolution] = {}
+        self.written = 0
+        """Samples taken since the start."""
+
+    def wants(self, name: str) -> bool:
+        """Tell whether anything can ask for this metric."""
+        return self._keep(name) is not None
+
+    def write(
+        self, key: Hashable, series: Sequence[Labels], at_ms: int, values: Sequence[float] | np.ndarray
+    ) -> None:
+        """Take one sample of each series, all of one metric; the sheet's other series have ended.
+
+        The same `series` object as last time says that nothing came or went. A time that is not after
+        the last one replaces nothing: it is left out.
+        """
+        sheet = self._sheet(key, series)
+        if sheet is not None and sheet.write(series, at_ms, np.asarray(values, dtype=np.float64)):
+            self.written += len(series)
+
+    def end(self, key: Hashable, at_ms: int) -> None:
+        """Mark all series of a sheet as ended."""
+        sheet = self._sheets.get(key)
+        if sheet is not None:
+            sheet.write((), at_ms, np.empty(0))
+
+    def keys(self) -> Iterator[Hashable]:
+        """Give the sheets' keys."""
+        return iter(self._sheets)
+
+    def trim(self, now_ms: int) -> None:
+        """Forget what is too old to be asked for, and sheets in which nothing is left."""
+        for key, sheet in list(self._sheets.items()):
+            keep = self._keep(sheet.name)
+            sheet.trim(now_ms - max(keep or 0, LOOKBACK_MS))
+            if keep is None or sheet.empty:
+                del self._sheets[key]
+                self._by_name[sheet.name].remove(sheet)
+                self._forget(sheet.name)
+
+    def instants(self, selector: Selector, at_ms: int, lookback_ms: int) -> Vector:
+        """Return the newest sample of each series within the lookback; see `Source`."""
+        return self._resolve(selector).instants(at_ms, lookback_ms)
+
+    def ranges(self, selector: Selector, start_ms: int, end_ms: int) -> Matrix:
+        """Return the samples of each series in a range; see `Source`."""
+        return self._resolve(selector).ranges(start_ms, end_ms)
+
+    def series(self) -> Iterator[Labels]:
+        """Give every series that is held."""
+        for sheet in self._sheets.values():
+            yield from (labels for labels in sheet.series if labels is not None)
+
+    @property
+    def bytes(self) -> int:
+        """Return the memory that times and values take."""
+        return sum(sheet.bytes for sheet in self._sheets.values())
+
+    def _sheet(self, key: Hashable, series: Sequence[Labels]) -> Sheet | None:
+        sheet = self._sheets.get(key)
+        if sheet is None:
+            if not series or not self.wants(series[0].name):
+                return None
+            name = series[0].name
+            sheet = self._sheets[key] = Sheet(name)
+            self._by_name.setdefault(name, []).append(sheet)
+            self._forget(name)
+        return sheet
+
+    def _forget(self, name: str) -> None:
+        """Forget the answers that a new or gone sheet can change."""
+        for selector in [each for each in self._resolved if each.name in ("", name)]:
+            del self._resolved[selector]
+
+    def _resolve(self, selector: Selector) -> Resolution:
+        found = self._resolved.get(selector)
+        if found is not None and found.good:
+            return found
+        if len(self._resolved) >= KEPT_SELECTORS:
+            self._resolved.clear()
+        found = self._resolved[selector] = Resolution(self._candidates(selector), selector.matchers)
+        return found
+
+    def _candidates(self, selector: Selector) -> list[Sheet]:
+        if selector.name:
+            return list(self._by_name.get(selector.name, ()))
+        named = [each for each in selector.matchers if each.name == "__name__"]
+        return [
+            sheet
+            for name, sheets in self._by_name.items()
+            if all(each.matches(name) for each in named)
+            for sheet in sheets
+        ]
