@@ -55,6 +55,7 @@ PROBE_LAST_SUCCESS = _gauge(
     "probe",
     unit="seconds",
 )
+PROBE_INTERVAL = _gauge("probe_interval_seconds", "Pace of the probe here.", "probe", unit="seconds")
 PROBE_FAILING = _gauge(
     "probe_failing", "1 while the probe's last run failed, with the cause.", "probe", "cause"
 )
@@ -80,6 +81,7 @@ TARGET_METRICS: tuple[MetricDef, ...] = (
     PROBE_SKIPPED,
     PROBE_DURATION,
     PROBE_LAST_SUCCESS,
+    PROBE_INTERVAL,
     PROBE_FAILING,
     FEATURE_AVAILABLE,
 )
@@ -94,10 +96,11 @@ PROCESS_METRICS: tuple[MetricDef, ...] = (
         "Unix time at which the configuration in force was loaded.",
         unit="seconds",
     ),
+    _gauge("config_last_reload_successful", "0 while the last reload is one that was refused, else 1."),
 )
 """One of each per daemon, without the label `target`; `process_*` come with them."""
 _PER_TARGET = (COLLECTOR_STUCK, SESSIONS, DATABASE_SECONDS, BUDGET_LEFT, FRESHNESS, SERIES)
-_PER_PROBE = (PROBE_DURATION, PROBE_LAST_SUCCESS)
+_PER_PROBE = (PROBE_DURATION, PROBE_LAST_SUCCESS, PROBE_INTERVAL)
 
 
 @dataclass(slots=True)
@@ -117,7 +120,7 @@ class SelfMetrics:
         self.registry = CollectorRegistry(auto_describe=True)
         self.targets: dict[str, TargetNumbers] = {}
         self._clock = clock
-        build, start, lag, reloads, loaded = PROCESS_METRICS
+        build, start, lag, reloads, loaded, successful = PROCESS_METRICS
         Gauge(build.name, build.help, build.labels, registry=self.registry).labels(version).set(1)
         Gauge(start.name, start.help, registry=self.registry).set(clock())
         self._lag = Gauge(lag.name, lag.help, registry=self.registry)
@@ -126,6 +129,8 @@ class SelfMetrics:
             self._reloads.labels(outcome)
         self._loaded = Gauge(loaded.name, loaded.help, registry=self.registry)
         self._loaded.set(clock())
+        self._successful = Gauge(successful.name, successful.help, registry=self.registry)
+        self._successful.set(1)
         ProcessCollector(registry=self.registry)
 
     def loop_lag(self, seconds: float) -> None:
@@ -135,6 +140,7 @@ class SelfMetrics:
     def reloaded(self, *, ok: bool) -> None:
         """Count a reload of the configuration."""
         self._reloads.labels("ok" if ok else "refused").inc()
+        self._successful.set(int(ok))
         if ok:
             self._loaded.set(self._clock())
 
@@ -170,7 +176,18 @@ class SelfMetrics:
         probes = state.probes.values()
         frames.append(
             frame_of(
-                _PER_PROBE, [((probe.name,), (probe.took_seconds, probe.last_success_at)) for probe in probes]
+                _PER_PROBE,
+                [
+                    (
+                        (probe.name,),
+                        (
+                            probe.took_seconds,
+                            probe.last_success_at,
+                            _pace(probe, state.target.interval_seconds),
+                        ),
+                    )
+                    for probe in probes
+                ],
             )
         )
         frames.append(_counts(PROBE_RUNS, ((probe.name, probe.runs) for probe in probes)))
@@ -219,6 +236,11 @@ def _counts(metric: MetricDef, counts: Iterable[tuple[str, dict[str, int]]]) -> 
     return frame_of(
         (metric,), [((name, what), (count,)) for name, each in counts for what, count in each.items()]
     )
+
+
+def _pace(probe: ProbeState, interval_seconds: float) -> float | None:
+    """Nothing runs more often than the target is looked at."""
+    return None if probe.info is None else max(probe.info.every_seconds, interval_seconds)
 
 
 def _failing(probe: ProbeState) -> Iterable[LabelValues]:

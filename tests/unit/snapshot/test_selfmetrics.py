@@ -75,6 +75,20 @@ async def test_how_targets_and_probes_fare_is_told_in_numbers() -> None:
     assert of("probe_failing", probe="q", cause="timed_out") not in await shown(snapshot, own)
 
 
+async def test_the_pace_of_a_probe_is_never_below_the_interval_of_its_target() -> None:
+    snapshot = snapshot_of(Target(name="db1", engine="postgresql", interval_seconds=30))
+    answers(snapshot)
+    give(snapshot, info=probe("fast", every=10))
+    give(snapshot, info=probe("slow", every=900))
+    give(snapshot, info=probe("usual", every=0))
+    snapshot.skip("db1", "never_ran", "budget")
+    found = await shown(snapshot, SelfMetrics("1"))
+    assert found[of("probe_interval_seconds", probe="fast")] == 30
+    assert found[of("probe_interval_seconds", probe="slow")] == 900
+    assert found[of("probe_interval_seconds", probe="usual")] == 30
+    assert of("probe_interval_seconds", probe="never_ran") not in found
+
+
 async def test_a_target_that_is_down_tells_its_cause_and_one_that_suffers_its_distress() -> None:
     snapshot = snapshot_of()
     own = SelfMetrics("1")
@@ -92,14 +106,17 @@ async def test_reloads_are_counted_and_only_a_good_one_counts_as_loaded() -> Non
     now = [100.0]
     own = SelfMetrics("1", lambda: now[0])
     own.loop_lag(0.25)
+    assert (await shown(snapshot_of(), own))[of("config_last_reload_successful")] == 1
     now[0] = 200.0
     own.reloaded(ok=False)
     found = await shown(snapshot_of(), own)
     assert found[of("reloads_total", outcome="refused")] == 1
+    assert found[of("config_last_reload_successful")] == 0
     assert found[of("config_last_reload_success_timestamp_seconds")] == 100
     own.reloaded(ok=True)
     found = await shown(snapshot_of(), own)
     assert found[of("reloads_total", outcome="ok")] == 1
+    assert found[of("config_last_reload_successful")] == 1
     assert found[of("config_last_reload_success_timestamp_seconds")] == 200
     assert found[of("loop_lag_seconds")] == 0.25
 
