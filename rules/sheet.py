@@ -79,6 +79,7 @@ class Sheet:
         row = self._values[self._end]
         row[:] = np.where(self._live, STALE, ABSENT)
         row[self._columns] = values
+        row[self._live & ~is_sample(row)] = STALE
         self._live = is_sample(row)
         self._times[self._end] = at_ms
         self._end += 1

@@ -85,13 +85,19 @@ def same_address(targets: Indexed, document: Document) -> list[Problem]:
     return warnings
 
 
-def inline_secrets(targets: Indexed, document: Document) -> list[Problem]:
+def inline_secrets(targets: Indexed, config: Config, document: Document) -> list[Problem]:
     """Return secrets that stand in the file itself."""
     hint = (
         "write {file: /path}, {env: NAME} or {credential: NAME};"
         " `allow_inline_secrets: true` at the top permits it"
     )
     problems = []
+    for key in ("alertmanagers", "history"):
+        for place, reference in secrets_in(getattr(config, key), (key,)):
+            if reference.inline:
+                problems.append(
+                    document.problem(place, f"{where(place)}: a secret stands in this file", hint)
+                )
     for index, target in targets:
         for place, reference in secrets_in(target.options):
             if reference.inline:

@@ -81,7 +81,7 @@ class _Reader:
         if not bad & {"daemon", "http"}:
             self.problems += checks.of_daemon(config, self.document)
         if self.value.get("allow_inline_secrets") is not True:
-            self.problems += checks.inline_secrets(targets, self.document)
+            self.problems += checks.inline_secrets(targets, config, self.document)
         return config.with_parts(tuple(target for _, target in targets), tuple(probes))
 
     def _frame(self) -> tuple[Config, set[str]]:

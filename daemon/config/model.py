@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 from pydantic import (
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PrivateAttr,
     SerializeAsAny,
@@ -16,7 +15,9 @@ from pydantic import (
 
 from collectors.definition import ProbeDef
 from collectors.file_path import FilePath
+from daemon.config.judging import AlertmanagerSettings, HistorySettings, RulesSettings
 from daemon.config.listen import Listen, is_host_name, parse_listen
+from daemon.config.settings import Settings
 from daemon.config.values import (
     AbsolutePath,
     Count,
@@ -30,12 +31,6 @@ from daemon.config.values import (
 )
 
 TokenScope = Literal["read", "intake", "propose", "approve", "admin"]
-
-
-class Settings(BaseModel):
-    """Shape of every part: values cannot change, unknown keys are mistakes, values stay out of errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class LogSettings(Settings):
@@ -176,6 +171,10 @@ class Config(Settings):
     exposition: ExpositionSettings = ExpositionSettings()
     defaults: DefaultSettings = DefaultSettings()
     metrics_files: tuple[Annotated[MetricsFile, BeforeValidator(_as_files)], ...] = ()
+    rules: RulesSettings = RulesSettings()
+    alertmanagers: tuple[AlertmanagerSettings, ...] = ()
+    """All of them get every alert."""
+    history: HistorySettings = HistorySettings()
     targets: tuple[TargetSettings, ...]
     allow_inline_secrets: bool = False
     """Passwords in this file itself; for trying things out."""

@@ -57,7 +57,9 @@ def _sha256(value: str) -> str:
     return value.lower()
 
 
-def _within(least: float, most: float, words: str) -> AfterValidator:
+def within(least: float, most: float, words: str) -> AfterValidator:
+    """Return a check that a number lies between two others; `words` says so to people."""
+
     def check(value: float) -> float:
         if not least <= value <= most:
             raise ValueError(f"should be {words}")
@@ -73,6 +75,6 @@ LabelValue = Annotated[str, AfterValidator(_label_value)]
 Count = Annotated[int, BeforeValidator(_not_truth)]
 AbsolutePath = Annotated[str, AfterValidator(_absolute_path)]
 Sha256 = Annotated[str, AfterValidator(_sha256)]
-Interval = Annotated[Duration, _within(0.5, 86400, "from 500ms to 1d")]
-Deadline = Annotated[Duration, _within(0.05, 300, "from 50ms to 5m")]
-Share = Annotated[Duration, _within(0.01, 60, "from 10ms to 1m")]
+Interval = Annotated[Duration, within(0.5, 86400, "from 500ms to 1d")]
+Deadline = Annotated[Duration, within(0.05, 300, "from 50ms to 5m")]
+Share = Annotated[Duration, within(0.01, 60, "from 10ms to 1m")]

@@ -73,7 +73,8 @@ def test_what_it_shows_as_default_is_the_default(tmp_path: Path) -> None:
     small = tmp_path / "small.yaml"
     small.write_text("targets: [{name: a, engine: postgresql}]\n")
     plain = configuration.load(small)
-    for part in ("daemon", "http", "exposition", "defaults", "metrics_files", "allow_inline_secrets"):
+    parts = ("daemon", "http", "exposition", "defaults", "metrics_files", "rules", "alertmanagers", "history")
+    for part in (*parts, "allow_inline_secrets"):
         assert getattr(config, part) == getattr(plain, part), part
 
 
