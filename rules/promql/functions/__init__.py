@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TypeAlias
+from collections.abc import Mapping
 
-from rules.promql.context import Context
-from rules.promql.tree import Call, Node
-from rules.promql.values import Value
+from rules.promql.functions.arguments import Evaluator, Function
+from rules.promql.functions.buckets import BUCKETS
+from rules.promql.functions.counters import COUNTERS
+from rules.promql.functions.dates import DATES
+from rules.promql.functions.elementwise import ELEMENTWISE
+from rules.promql.functions.over_time import OVER_TIME
+from rules.promql.functions.regression import REGRESSION
+from rules.promql.functions.relabelled import RELABELLED
+from rules.promql.functions.vectors import VECTORS
 
-Evaluator: TypeAlias = Callable[[Node, Context], Value]
-Function: TypeAlias = Callable[[Call, Context, Evaluator], Value]
+__all__ = ["FUNCTIONS", "Evaluator", "Function"]
 
-FUNCTIONS: Mapping[str, Function] = {}
+FUNCTIONS: Mapping[str, Function] = {
+    **COUNTERS,
+    **REGRESSION,
+    **OVER_TIME,
+    **ELEMENTWISE,
+    **DATES,
+    **VECTORS,
+    **RELABELLED,
+    **BUCKETS,
+}
