@@ -1,0 +1,77 @@
+"""Runs an alerting rule: makes alerts of the elements of its expression, and the series that tell of them."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+
+import numpy as np
+
+from rules.labels import Labels
+from rules.model import ALERT_NAME, ALERT_STATE, ALERTS, FOR_STATE, Alert, Rule
+from rules.promql.values import Vector
+from rules.recording import Sink
+from rules.state import AlertingState, Seen, Unobserved
+from rules.wording import Moment, worded
+
+
+class Alerter:
+    """Keeps the alerts of one rule."""
+
+    def __init__(self, rule: Rule, key: Hashable) -> None:
+        self.rule = rule
+        self._states = _Series((key, ALERTS))
+        self._since = _Series((key, FOR_STATE))
+        self.state = AlertingState(rule.for_ms, rule.keep_firing_for_ms)
+
+    def judge(
+        self, vector: Vector, at_ms: int, limit: int, moment: Moment, unobserved: Unobserved, sink: Sink
+    ) -> int:
+        """Take over a result at the moment, and write ALERTS and ALERTS_FOR_STATE at `at_ms`.
+
+        Returns how many series that were; raises EvalError.
+        """
+        seen = [self._seen(labels, value, moment) for labels, value in vector.items()]
+        alive = self.state.update(seen, moment.at_ms, limit=limit, unobserved=unobserved)
+        self._states.write([_state_of(alert) for alert in alive], [1.0] * len(alive), at_ms, sink)
+        since = [float(alert.active_at_ms // 1000) for alert in alive]
+        self._since.write([(alert.labels, (("__name__", FOR_STATE),)) for alert in alive], since, at_ms, sink)
+        return 2 * len(alive)
+
+    def end(self, at_ms: int, sink: Sink) -> None:
+        """Say that the rule's series are over."""
+        sink.end(self._states.key, at_ms)
+        sink.end(self._since.key, at_ms)
+
+    def _seen(self, labels: Labels, value: float, moment: Moment) -> Seen:
+        rule = self.rule
+        more = worded(rule.labels, rule.name, labels, value, moment)
+        more[ALERT_NAME] = rule.name
+        return Seen(
+            labels.nameless().having(more),
+            worded(rule.annotations, rule.name, labels, value, moment),
+            value,
+        )
+
+
+_Pairs = tuple[tuple[str, str], ...]
+
+
+def _state_of(alert: Alert) -> tuple[Labels, _Pairs]:
+    return alert.labels, (("__name__", ALERTS), (ALERT_STATE, alert.state.value))
+
+
+class _Series:
+    """The series of one name that tell of the rule's alerts; their labels are built once."""
+
+    def __init__(self, key: Hashable) -> None:
+        self.key = key
+        self._built: dict[tuple[Labels, _Pairs], Labels] = {}
+        self._last: Sequence[Labels] = ()
+
+    def write(
+        self, parts: Sequence[tuple[Labels, _Pairs]], values: Sequence[float], at_ms: int, sink: Sink
+    ) -> None:
+        if list(self._built) != parts:
+            self._built = {each: self._built.get(each) or each[0].having(dict(each[1])) for each in parts}
+            self._last = tuple(self._built.values())
+        sink.write(self.key, self._last, at_ms, np.array(values, dtype=np.float64))
