@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector
@@ -202,18 +202,22 @@ class SelfMetrics:
         frames.append(frame_of((FEATURE_AVAILABLE,), [(key, (0,)) for key in rejected]))
         return [frame for frame in frames if frame.keys]
 
-    def process_lines(self) -> Iterable[tuple[MetricDef, bytes]]:
-        """Give the process-wide metrics, each with its rendered lines."""
+    def process_samples(self) -> Iterator[tuple[MetricDef, LabelValues, float]]:
+        """Give the process-wide metrics as samples."""
         for family in self.registry.collect():
             kind = Kind.COUNTER if family.type == "counter" else Kind.GAUGE
             for sample in family.samples:
                 if not sample.name.endswith("_created"):
-                    metric = MetricDef(
-                        name=sample.name, kind=kind, help=family.documentation, labels=tuple(sample.labels)
-                    )
-                    row = ",".join(f'{name}="%s"' for name in sample.labels)
-                    rows = rows_of(f"{{{row}}} " if row else " ", [tuple(sample.labels.values())])
-                    yield metric, lines(sample.name, rows, [sample.value])
+                    names = tuple(sample.labels)
+                    metric = MetricDef(name=sample.name, kind=kind, help=family.documentation, labels=names)
+                    yield metric, tuple(sample.labels.values()), sample.value
+
+    def process_lines(self) -> Iterable[tuple[MetricDef, bytes]]:
+        """Give the process-wide metrics, each with its rendered lines."""
+        for metric, values, value in self.process_samples():
+            row = ",".join(f'{name}="%s"' for name in metric.labels)
+            rows = rows_of(f"{{{row}}} " if row else " ", [values])
+            yield metric, lines(metric.name, rows, [value])
 
     def _numbers(self, state: TargetState, now: float) -> list[Number | None]:
         numbers = self.targets.get(state.name) or TargetNumbers()

@@ -37,6 +37,10 @@ class Window:
         self.written = 0
         """Samples taken since the start."""
 
+    def keep_by(self, keep: Callable[[str], int | None]) -> None:
+        """Keep by another measure from now on; what is no longer wanted goes with the next trim."""
+        self._keep = keep
+
     def wants(self, name: str) -> bool:
         """Tell whether anything can ask for this metric."""
         return self._keep(name) is not None

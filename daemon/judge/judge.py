@@ -1,0 +1,152 @@
+"""Evaluates rule groups over what was collected, each at its own interval.
+
+Window, groups and alert state belong to one thread of their own: evaluating a large fleet takes a good
+part of a second, and the event loop must not wait for it. The loop hands over notes of what changed and
+gets back what was found.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TypeVar, TypeVarTuple, Unpack
+
+import structlog
+
+from daemon.judge.bench import Bench, Verdict
+from daemon.judge.feed import Notes, Reader
+from daemon.selfmetrics import SelfMetrics
+from daemon.snapshot import Snapshot
+
+log = structlog.get_logger()
+SELF_SECONDS = 30.0
+"""How often the daemon's own metrics are looked at for the rules."""
+TRIM_SECONDS = 60.0
+T = TypeVar("T")
+Given = TypeVarTuple("Given")
+
+
+@dataclass(slots=True)
+class Pace:
+    """When a group is due."""
+
+    interval_seconds: float
+    due_at: float
+    missed: int = 0
+
+    def next(self, now: float) -> None:
+        """Set the next due time; evaluations that should have been by now are missed, and counted."""
+        behind = math.floor((now - self.due_at) / self.interval_seconds)
+        self.missed += max(0, behind)
+        self.due_at += (max(0, behind) + 1) * self.interval_seconds
+
+
+@dataclass(slots=True)
+class Judged:
+    """What stands after the newest evaluations; replaced as a whole, so readers see one moment."""
+
+    at: float = 0.0
+    """Unix time, seconds."""
+    verdicts: dict[tuple[str, str], Verdict] = field(default_factory=dict)
+    """By the group's file and name."""
+
+
+class Judge:
+    """Runs the bench in its thread. `tell` gets each new state of things on the event loop."""
+
+    def __init__(
+        self,
+        bench: Bench,
+        snapshot: Snapshot,
+        selfmetrics: SelfMetrics,
+        reader: Reader,
+        tell: Sequence[Callable[[Judged], None]] = (),
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._bench = bench
+        self._snapshot = snapshot
+        self._selfmetrics = selfmetrics
+        self._reader = reader
+        self._tell = tuple(tell)
+        self._clock = clock
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="judge")
+        self._paces: dict[tuple[str, str], Pace] = {}
+        self._self_at = self._trim_at = float("-inf")
+        self._changed = asyncio.Event()
+        self._busy = asyncio.Lock()
+        self.judged = Judged()
+
+    async def become(self, bench: Bench) -> None:
+        """Judge by other rules from now on; alerts of rules that stayed go on."""
+        async with self._busy:
+            await self._in_thread(bench.inherit, self._bench, round(self._clock() * 1000))
+            self._bench = bench
+            self._paces = {}
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Judge until cancelled."""
+        try:
+            while True:
+                await self._wait()
+                await self.cycle(self._clock())
+        finally:
+            self._thread.shutdown(wait=False, cancel_futures=True)
+
+    async def cycle(self, now: float) -> None:
+        """Take in what changed and evaluate the groups that are due."""
+        async with self._busy:
+            due = self._due(now)
+            notes = await self._look(now)
+            trim = now - self._trim_at >= TRIM_SECONDS
+            if trim:
+                self._trim_at = now
+            verdicts = await self._in_thread(self._bench.judge, notes, due, trim)
+            for key in due:
+                self._paces[key].next(self._clock())
+            self._publish(now, verdicts)
+
+    def missed(self) -> dict[tuple[str, str], int]:
+        """Return how many evaluations of each group were left out because others took too long."""
+        return {key: pace.missed for key, pace in self._paces.items()}
+
+    async def _wait(self) -> None:
+        self._changed.clear()
+        now = self._clock()
+        soonest = min((pace.due_at for pace in self._paces.values()), default=now)
+        try:
+            async with asyncio.timeout(max(0.0, min(soonest - now, TRIM_SECONDS))):
+                await self._changed.wait()
+        except TimeoutError:
+            pass
+
+    def _due(self, now: float) -> list[tuple[str, str]]:
+        intervals = self._bench.intervals()
+        for key, seconds in intervals.items():
+            # The clock may have been set back: nothing waits longer than its interval.
+            if key not in self._paces or self._paces[key].due_at > now + seconds:
+                self._paces[key] = Pace(seconds, now)
+        return [key for key in intervals if self._paces[key].due_at <= now]
+
+    async def _look(self, now: float) -> Notes:
+        fresh = now - self._self_at >= SELF_SECONDS
+        if fresh:
+            self._self_at = now
+            await self._selfmetrics.refresh(self._snapshot)
+        notes = self._reader.look(round(now * 1000))
+        if fresh:
+            notes.own = list(self._selfmetrics.process_samples())
+        return notes
+
+    def _publish(self, now: float, verdicts: Sequence[Verdict]) -> None:
+        kept = {key: self.judged.verdicts[key] for key in self._paces if key in self.judged.verdicts}
+        self.judged = Judged(now, kept | {verdict.key: verdict for verdict in verdicts})
+        for tell in self._tell:
+            tell(self.judged)
+
+    async def _in_thread(self, work: Callable[[Unpack[Given]], T], *given: Unpack[Given]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *given)
