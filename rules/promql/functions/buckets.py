@@ -21,8 +21,14 @@ TOLERANCE = 1e-12
 """Counts that differ by less, relatively, are equal."""
 SMALLEST_NORMAL = 2.0**-1022
 _GROUP = frozenset({BOUND})
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
-_HEXADECIMAL = re.compile(r"[+-]?0x([0-9a-f]+\.?[0-9a-f]*|\.[0-9a-f]+)p[+-]?\d+", re.IGNORECASE | re.ASCII)
+_DIGITS = r"\d(?:_?\d)*"
+_HEX_DIGITS = r"_?[0-9a-f](?:_?[0-9a-f])*"
+_NUMBER = re.compile(
+    rf"[+-]?({_DIGITS}\.?({_DIGITS})?|\.{_DIGITS})(e[+-]?{_DIGITS})?", re.IGNORECASE | re.ASCII
+)
+_HEXADECIMAL = re.compile(
+    rf"[+-]?0x({_HEX_DIGITS}\.?({_HEX_DIGITS})?|\.{_HEX_DIGITS})p[+-]?{_DIGITS}", re.IGNORECASE | re.ASCII
+)
 _WORD = re.compile(r"[+-]?(inf|infinity)|nan", re.IGNORECASE)
 
 
@@ -52,6 +58,8 @@ def _histogram_quantile(call: Call, context: Context, evaluate: Evaluator) -> Va
     np.add.at(counts.ravel(), cells, vector.values[layout.sources[found]])
     present: Bools = np.any(there, axis=1)
     values = np.zeros(len(layout.rows))
+    if not present.any():
+        return Vector(layout.rows, values, present)
     with np.errstate(all="ignore"):
         values[present] = _quantiles(share, layout.bounds[present], counts[present], there[present])
     result = Vector(layout.rows, values, present)
@@ -82,16 +90,15 @@ def _laid_out(rows: Rows) -> _Layout:
 
 def _bound(text: str) -> float | None:
     """Return the number as Go reads it; None for what is none."""
-    if _HEXADECIMAL.fullmatch(text):
-        try:
-            return float.fromhex(text)
-        except OverflowError:
-            return None
     if _WORD.fullmatch(text):
         return float(text)
-    if not _NUMBER.fullmatch(text):
-        return None
-    value = float(text)
+    plain = text.replace("_", "")
+    if _HEXADECIMAL.fullmatch(text):
+        try:
+            return float.fromhex(plain)
+        except OverflowError:
+            return None
+    value = float(plain) if _NUMBER.fullmatch(text) else math.inf
     return value if math.isfinite(value) else None
 
 

@@ -15,6 +15,11 @@ from rules.promql.values import Floats, Value, Vector
 
 Formula: TypeAlias = Callable[[Floats], Floats]
 
+BITS = 1.4426950408889634073599246810019
+"""The binary logarithm of e; divided as floats, it would be another number."""
+DIGITS = 0.30102999566398119521373889472449
+"""The decimal logarithm of 2."""
+
 
 def mapped(vector: Vector, formula: Formula) -> Vector:
     """Return the vector with other numbers, without metric names."""
@@ -74,14 +79,14 @@ def _abs(values: Floats) -> Floats:
 def _log2(values: Floats) -> Floats:
     """Powers of two are exact, all else through the natural logarithm, as in Go."""
     part, power = np.frexp(values)
-    found = np.log(part) * (1 / math.log(2)) + power
+    found = np.log(part) * BITS + power
     found = np.where(part == 0.5, power - 1.0, found)  # noqa: PLR2004 - how frexp writes a power of two
     return np.where((values > 0) & (values < math.inf), found, np.log2(values))
 
 
 def _log10(values: Floats) -> Floats:
     """By way of the binary logarithm, as in Go: of 1000 it is a little less than 3."""
-    return _log2(values) * (math.log(2) / math.log(10))
+    return _log2(values) * DIGITS
 
 
 def _sign(values: Floats) -> Floats:
