@@ -10,15 +10,11 @@ import numpy as np
 
 from rules.promql.context import Context
 from rules.promql.functions.arguments import Evaluator, Function, scalar_at, vector_at
+from rules.promql.functions.logarithms import binary, decimal, natural
 from rules.promql.tree import Call
 from rules.promql.values import Floats, Value, Vector
 
 Formula: TypeAlias = Callable[[Floats], Floats]
-
-BITS = 1.4426950408889634073599246810019
-"""The binary logarithm of e; divided as floats, it would be another number."""
-DIGITS = 0.30102999566398119521373889472449
-"""The decimal logarithm of 2."""
 
 
 def mapped(vector: Vector, formula: Formula) -> Vector:
@@ -76,19 +72,6 @@ def _abs(values: Floats) -> Floats:
     return found
 
 
-def _log2(values: Floats) -> Floats:
-    """Powers of two are exact, all else through the natural logarithm, as in Go."""
-    part, power = np.frexp(values)
-    found = np.log(part) * BITS + power
-    found = np.where(part == 0.5, power - 1.0, found)  # noqa: PLR2004 - how frexp writes a power of two
-    return np.where((values > 0) & (values < math.inf), found, np.log2(values))
-
-
-def _log10(values: Floats) -> Floats:
-    """By way of the binary logarithm, as in Go: of 1000 it is a little less than 3."""
-    return _log2(values) * DIGITS
-
-
 def _sign(values: Floats) -> Floats:
     return np.where(values < 0, -1.0, np.where(values > 0, 1.0, values))
 
@@ -107,9 +90,9 @@ ELEMENTWISE: Mapping[str, Function] = {
     "floor": _plain(np.floor),
     "exp": _plain(np.exp),
     "sqrt": _plain(np.sqrt),
-    "ln": _plain(np.log),
-    "log2": _plain(_log2),
-    "log10": _plain(_log10),
+    "ln": _plain(natural),
+    "log2": _plain(binary),
+    "log10": _plain(decimal),
     "sin": _plain(np.sin),
     "cos": _plain(np.cos),
     "tan": _plain(np.tan),
