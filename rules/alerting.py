@@ -44,11 +44,11 @@ class Alerter:
 
     def _seen(self, labels: Labels, value: float, moment: Moment) -> Seen:
         rule = self.rule
-        more = worded(rule.labels, rule.name, labels, value, moment)
+        more = worded(rule.labels, labels, value, moment)
         more[ALERT_NAME] = rule.name
         return Seen(
             labels.nameless().having(more),
-            worded(rule.annotations, rule.name, labels, value, moment),
+            worded(rule.annotations, labels, value, moment),
             value,
         )
 

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from rules.labels import Labels
 from rules.promql import Expression
+from rules.template import Template
 
 ALERT_NAME = "alertname"
 ALERT_STATE = "alertstate"
 ALERTS = "ALERTS"
 FOR_STATE = "ALERTS_FOR_STATE"
-
-
-class Template(Protocol):
-    """A parsed template; `rules.template` makes and expands them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +33,7 @@ class Templated:
 
     text: str
     template: Template | None
-    """None: the text is meant literally, as the labels of recording rules are."""
+    """None: the text is meant literally: it has no actions, or is a label of a recording rule."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
