@@ -14,9 +14,10 @@ from collectors.model import LabelValues, MetricDef, Number
 from daemon.http.text import lines, patched, rows_of
 
 ROWS = 128
-KEPT_ROWS = 32
-"""Text of frames with fewer rows is not kept: most of their values change from run to run, and in a fleet
-of small servers it would be most of the memory."""
+KEPT_ROWS = 1024
+"""In a large fleet text of frames with fewer rows is not kept: it would be most of the memory."""
+PATCHED_ROWS = 8
+"""Text of fewer rows is rendered anew when a value has changed: that is cheaper than looking for the line."""
 
 
 class Origin:
@@ -51,7 +52,7 @@ class Layout:
 class Block:
     """The series of one frame: `columns[i][j]` is the value of metric i for `keys[j]`."""
 
-    __slots__ = ("_count", "_few", "_rows", "_text", "at", "columns", "keys", "layout", "origin", "probe")
+    __slots__ = ("_count", "_kept", "_rows", "_text", "at", "columns", "keys", "layout", "origin", "probe")
 
     def __init__(
         self,
@@ -61,7 +62,10 @@ class Block:
         keys: Sequence[LabelValues],
         columns: Iterable[Iterable[Number | None]],
         at: float,
+        *,
+        kept: bool = True,
     ) -> None:
+        """`kept` is whether rendered text may stay in memory."""
         self.origin = origin
         self.probe = probe
         self.layout = layout
@@ -71,7 +75,7 @@ class Block:
         self.columns = tuple(map(tuple, columns))
         self.at = at
         self._count = -1
-        self._few = len(self.keys) < min(KEPT_ROWS, ROWS)
+        self._kept = kept or len(self.keys) >= KEPT_ROWS
         self._rows: list[tuple[str, ...] | None] = []
         self._text: list[bytes | None] = []
 
@@ -89,30 +93,24 @@ class Block:
 
     def text(self, column: int, into: list[bytes]) -> int:
         """Append the lines of one metric; return the rows that had to be rendered for it."""
-        if self._few:
-            return self._text_of_few(column, into)
         chunks = -(-len(self.keys) // ROWS)
+        if not self._rows:
+            self._rows = [None] * (chunks * len(self.layout.schemes))
+        if not self._kept:
+            into.extend([self._render(column, chunk, chunks) for chunk in range(chunks)])
+            return len(self.keys)
         if not self._text:
             self._text = [None] * (chunks * len(self.columns))
-            self._rows = [None] * (chunks * len(self.layout.schemes))
         fresh = 0
         first = column * chunks
         for chunk in range(chunks):
             piece = self._text[first + chunk]
             if piece is None:
                 piece = self._text[first + chunk] = self._render(column, chunk, chunks)
-                fresh += ROWS
+                fresh += min(ROWS, len(self.keys))
             if piece:
                 into.append(piece)
         return fresh
-
-    def _text_of_few(self, column: int, into: list[bytes]) -> int:
-        if not self._rows:
-            self._rows = [None] * len(self.layout.schemes)
-        piece = self._render(column, 0, 1)
-        if piece:
-            into.append(piece)
-        return len(self.keys)
 
     def forget_text(self) -> None:
         """Free what was rendered; the next scrape makes it again."""
@@ -127,23 +125,22 @@ class Block:
 
     def take_over(self, old: Block) -> None:
         """Take from an older block of the same layout what is still true of this one."""
-        self.adopt_keys(old)
-        if self._few and self.keys is old.keys:
-            self._rows = old._rows
-            return
-        if not old._text:
+        same = self.adopt_keys(old)
+        if not (self._kept and old._text):
+            if same:
+                self._rows = old._rows
             return
         chunks, before = -(-len(self.keys) // ROWS), -(-len(old.keys) // ROWS)
         self._text = [None] * (chunks * len(self.columns))
         self._rows = [None] * (chunks * len(self.layout.schemes))
         for chunk in range(min(chunks, before)):
             rows = slice(chunk * ROWS, (chunk + 1) * ROWS)
-            if self.keys is old.keys or self.keys[rows] == old.keys[rows]:
+            if same or self.keys[rows] == old.keys[rows]:
                 self._take_chunk(old, chunk, rows, chunks, before)
 
     def showing(self, keys: Sequence[LabelValues], columns: Iterable[Iterable[Number | None]]) -> Block:
         """Return another block in its place, with other rows; text that fits is taken over."""
-        block = Block(self.origin, self.probe, self.layout, keys, columns, self.at)
+        block = Block(self.origin, self.probe, self.layout, keys, columns, self.at, kept=self._kept)
         block.take_over(self)
         return block
 
@@ -180,7 +177,9 @@ class Block:
                 continue
             then, now = old.columns[column][rows], values[rows]
             labels = self._rows[self.layout.which[column] * chunks + chunk]
-            if then != now and labels is not None:
+            if then != now:
+                if labels is None or len(now) <= PATCHED_ROWS:
+                    continue
                 piece = patched(piece, self._prefix(column), labels, then, now)
             self._text[column * chunks + chunk] = piece
 

@@ -28,6 +28,8 @@ from daemon.known import Held, TargetState
 
 UP = "up"
 SERIES_MAX_TOTAL = 1_000_000
+FEW_SERIES = 200_000
+"""Up to so many all rendered text is kept; beyond, where most of it is of small frames, it is not."""
 FORGET_TEXT_SECONDS = 300.0
 """Rendered text of a target that nobody scraped for so long is freed."""
 
@@ -55,6 +57,11 @@ class Snapshot:
         self._asked = 0
         """What the targets' own caps add up to; while the common cap is larger, it does not matter."""
         self._shown = 0
+
+    @property
+    def few(self) -> bool:
+        """Tell whether so few series are shown that their rendered text may stay in memory."""
+        return self._shown <= FEW_SERIES
 
     def add_target(self, target: Target) -> None:
         """Begin with a target; one of that name is replaced, and what was known of it forgotten."""
@@ -210,15 +217,13 @@ class Snapshot:
         self, state: TargetState, probe: str, frames: Sequence[Frame], at: float, old: Sequence[Block]
     ) -> list[Block]:
         layouts = [block.layout for block in old]
+        kept = self.few
         blocks = []
         for frame in frames:
             # Equal tuples of the same objects compare in no time; hashing them does not.
             layout = next((each for each in layouts if each.metrics == frame.metrics), None)
-            blocks.append(
-                Block(
-                    state.origin, probe, layout or self._layout(frame.metrics), frame.keys, frame.columns, at
-                )
-            )
+            layout = layout or self._layout(frame.metrics)
+            blocks.append(Block(state.origin, probe, layout, frame.keys, frame.columns, at, kept=kept))
         return blocks
 
     def _layout(self, metrics: tuple[MetricDef, ...]) -> Layout:

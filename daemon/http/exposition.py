@@ -52,21 +52,22 @@ def families_of(
 
     The answer is one consistent view: what is recorded later does not change it.
     """
+    groups = grouped(states, probes)
+    blocks = list(groups.values())
+    extra = list(own)
+    places = order(tuple(groups), tuple(metric for metric, _ in extra))
+    return {place.metric.name: family_of(place, blocks, extra) for place in places}
+
+
+def grouped(states: Iterable[TargetState], probes: Collection[str] = ()) -> dict[Layout, list[Block]]:
+    """Return the blocks of these targets by what metrics they have."""
     groups: dict[Layout, list[Block]] = {}
     for block in chain.from_iterable(state.blocks(probes) for state in states):
         groups.setdefault(block.layout, []).append(block)
-    blocks = list(groups.values())
-    extra = list(own)
-    families: dict[str, Family] = {}
-    for metric, mixed, columns, lines in _order(tuple(groups), tuple(metric for metric, _ in extra)):
-        parts = [Part(blocks[group], column) for group, column in columns]
-        families[metric.name] = Family(
-            metric, parts, [extra[line][1] for line in lines] if lines else [], mixed
-        )
-    return families
+    return groups
 
 
-class _Place(NamedTuple):
+class Place(NamedTuple):
     """Where the lines of one family come from."""
 
     metric: MetricDef
@@ -77,8 +78,16 @@ class _Place(NamedTuple):
     """Which of the lines that are not the snapshot's."""
 
 
+def family_of(
+    place: Place, blocks: Sequence[Sequence[Block]], extra: Sequence[tuple[MetricDef, bytes]]
+) -> Family:
+    """Return the family at a place, of these blocks by layout and these lines."""
+    parts = [Part(blocks[group], column) for group, column in place.columns]
+    return Family(place.metric, parts, [extra[line][1] for line in place.lines], place.mixed)
+
+
 @lru_cache(maxsize=32)
-def _order(layouts: tuple[Layout, ...], own: tuple[MetricDef, ...]) -> list[_Place]:
+def order(layouts: tuple[Layout, ...], own: tuple[MetricDef, ...]) -> list[Place]:
     """Return the families in order: the same from page to page, until a probe comes or goes."""
     found: dict[str, tuple[MetricDef, set[Kind], list[tuple[int, int]], list[int]]] = {}
     for number, layout in enumerate(layouts):
@@ -91,7 +100,7 @@ def _order(layouts: tuple[Layout, ...], own: tuple[MetricDef, ...]) -> list[_Pla
         kinds.add(metric.kind)
         lines.append(number)
     return [
-        _Place(metric, len(kinds) > 1, columns, lines)
+        Place(metric, len(kinds) > 1, columns, lines)
         for _, (metric, kinds, columns, lines) in sorted(found.items())
     ]
 
@@ -100,24 +109,14 @@ async def render(
     families: Mapping[str, Family], *, openmetrics: bool = False, aliases: bool = False
 ) -> AsyncIterator[bytes]:
     """Give the page in pieces of about 256 KB, letting the loop do other things every few ms."""
-    older = _aliases(families) if aliases else {}
+    older = older_names([family.metric for family in families.values()]) if aliases else {}
     names = {*families, *older}
     out: list[bytes] = []
     size = 0
-    clock = _Slices()
+    clock = Slices()
     for name, family in [*families.items(), *((alias, families[name]) for alias, name in older.items())]:
         start = len(out)
-        out.append(header(name, family, names, openmetrics=openmetrics))
-        for blocks, column in family.parts:
-            for block in blocks:
-                if clock.over(1 + block.text(column, out)):
-                    await asyncio.sleep(0)
-        out.extend(family.extra)
-        if len(out) == start + 1:
-            out.pop()
-            continue
-        if name in older:
-            out[start + 1 :] = [_renamed(piece, older[name], name) for piece in out[start + 1 :]]
+        await append(out, name, family, names, clock, openmetrics=openmetrics)
         size += sum(map(len, out[start:]))
         if size >= PIECE_BYTES:
             yield b"".join(out)
@@ -126,6 +125,29 @@ async def render(
         out.append(b"# EOF\n")
     if out:
         yield b"".join(out)
+
+
+async def append(
+    out: list[bytes],
+    name: str,
+    family: Family,
+    names: Collection[str],
+    clock: Slices,
+    *,
+    openmetrics: bool,
+) -> None:
+    """Append a family's text under one of its names; nothing when it has no series."""
+    start = len(out)
+    out.append(header(name, family, names, openmetrics=openmetrics))
+    for blocks, column in family.parts:
+        for block in blocks:
+            if clock.over(1 + block.text(column, out)):
+                await asyncio.sleep(0)
+    out.extend(family.extra)
+    if len(out) == start + 1:
+        out.pop()
+    elif name != family.metric.name:
+        out[start + 1 :] = [_renamed(piece, family.metric.name, name) for piece in out[start + 1 :]]
 
 
 def header(name: str, family: Family, names: Collection[str], *, openmetrics: bool) -> bytes:
@@ -156,13 +178,14 @@ def _kind(name: str, kind: Kind) -> str:
     return "" if name.endswith(("_total", *_SUMMARY_LIKE)) else kind.value
 
 
-def _aliases(families: Mapping[str, Family]) -> dict[str, str]:
+def older_names(metrics: Sequence[MetricDef]) -> dict[str, str]:
     """Return older name -> name; one that is taken by another family is left out."""
+    names = {metric.name for metric in metrics}
     older: dict[str, str] = {}
-    for name, family in families.items():
-        for alias in family.metric.aliases:
-            if alias not in families:
-                older.setdefault(alias, name)
+    for metric in metrics:
+        for alias in metric.aliases:
+            if alias not in names:
+                older.setdefault(alias, metric.name)
     return dict(sorted(older.items()))
 
 
@@ -172,7 +195,7 @@ def _renamed(piece: bytes, name: str, alias: str) -> bytes:
     return (b"\n" + piece).replace(b"\n" + name.encode() + b"{", new)[1:]
 
 
-class _Slices:
+class Slices:
     """Tells when it is time to let others run."""
 
     def __init__(self) -> None:
@@ -180,6 +203,7 @@ class _Slices:
         self._rows = 0
 
     def over(self, rows: int) -> bool:
+        """Tell whether it is time, so many rows later."""
         self._rows += rows
         if self._rows < _SLICE_ROWS:
             return False

@@ -11,6 +11,7 @@ from aiohttp import HttpVersion11, hdrs, web
 from multidict import istr
 
 from daemon.catalogue import of_engine
+from daemon.http.again import LastPages
 from daemon.http.exposition import OPENMETRICS, TEXT, families_of, render
 from daemon.http.query import Query, refuse_unknown
 from daemon.known import TargetState
@@ -30,6 +31,7 @@ class MetricsPage:
         self._snapshot = snapshot
         self._selfmetrics = selfmetrics
         self._aliases = aliases
+        self._last = LastPages()
 
     async def get(self, request: web.Request) -> web.StreamResponse:
         """Answer with everything, or with the targets and probes that are asked for."""
@@ -61,6 +63,12 @@ class MetricsPage:
             await self._selfmetrics.refresh(self._snapshot, chosen)
         self._snapshot.scraped(chosen)
         own = () if names or probes else self._selfmetrics.process_lines()
+        if not self._snapshot.few:
+            self._last.forget()
+        elif not names and not probes:
+            async for piece in self._last.render(states, own, openmetrics=openmetrics, aliases=self._aliases):
+                yield piece
+            return
         families = families_of(states, frozenset(probes), own)
         async for piece in render(families, openmetrics=openmetrics, aliases=self._aliases):
             yield piece

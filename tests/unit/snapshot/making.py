@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel
 
@@ -20,6 +21,7 @@ from collectors.model import (
     Target,
     Up,
 )
+from daemon.http.again import LastPages
 from daemon.http.exposition import families_of, render
 from daemon.snapshot import Snapshot
 
@@ -122,9 +124,17 @@ async def page(
     states = snapshot.states()
     snapshot.scraped(list(states))
     families = families_of(states.values(), probes)
-    return b"".join(
-        [piece async for piece in render(families, openmetrics=openmetrics, aliases=aliases)]
-    ).decode()
+    text = b"".join([piece async for piece in render(families, openmetrics=openmetrics, aliases=aliases)])
+    if not probes:
+        last = _last.setdefault(snapshot, LastPages())
+        pieces = last.render(states.values(), (), openmetrics=openmetrics, aliases=aliases)
+        assert b"".join([piece async for piece in pieces]) == text, (
+            "what is kept of the last page is still true"
+        )
+    return text.decode()
+
+
+_last: WeakKeyDictionary[Snapshot, LastPages] = WeakKeyDictionary()
 
 
 async def lines(snapshot: Snapshot) -> list[str]:
