@@ -49,15 +49,15 @@ HEADS = (
     _gauge("blocking_head_transaction_seconds", "Age of the head's transaction.", "seconds", _HEAD_LABELS),
 )
 
-_WAITING = """
+_WAITING = f"""
 with waiting as materialized (
-  select a.pid from pg_catalog.pg_stat_activity a
+  select a.pid from pg_catalog.pg_stat_get_activity(null) a
   where a.wait_event_type = 'Lock' and a.pid <> pg_catalog.pg_backend_pid()
 )
-select w.pid, case when row_number() over (order by w.pid) <= $1::int8
+select w.pid, case when row_number() over (order by w.pid) <= {WAITING_MAX}
   then pg_catalog.pg_blocking_pids(w.pid) end as blockers
 from waiting w
-"""
+"""  # noqa: S608 - a number of ours; as a parameter it would have the statement planned each time
 _QUEUES = """
 select l.pid,
   coalesce(extract(epoch from pg_catalog.clock_timestamp() - l.waitstart), 0)::float8 as waited_seconds,
@@ -66,13 +66,13 @@ select l.pid,
     where not other.granted and other.mode = 'AccessExclusiveLock' and other.locktype = 'relation'
       and other.database = l.database and other.relation = l.relation and other.pid <> l.pid
   ) as behind_exclusive
-from pg_catalog.pg_locks l where not l.granted and l.pid = any($1::int4[])
+from pg_catalog.pg_locks l where not l.granted and l.pid = any($1::text[]::int4[])
 """
 _HEADS = """
 select a.pid, coalesce(a.datname, '')::text as datname, coalesce(a.usename, '')::text as usename,
   coalesce(a.application_name, '') as application_name, coalesce(a.state, a.backend_type, '') as state,
   extract(epoch from pg_catalog.clock_timestamp() - a.xact_start)::float8 as transaction_seconds
-from pg_catalog.pg_stat_activity a where a.pid = any($1::int4[])
+from pg_catalog.pg_stat_activity a where a.pid = any($1::text[]::int4[])
 """
 
 
@@ -112,18 +112,18 @@ class Blocking:
 
     async def run(self, session: Session) -> Result:
         """One cheap query while nobody waits; two more when somebody does."""
-        waiting = await session.fetch(_WAITING, WAITING_MAX)
+        waiting = await session.fetch(_WAITING)
         if not waiting:
             return Result([frame_of(TOTALS, [((), (0, 0, 0, 0, 0))]), frame_of(HEADS, [])])
         trees = forest({row["pid"]: row["blockers"] for row in waiting if row["blockers"]})
-        pids = [row["pid"] for row in waiting]
+        pids = [str(row["pid"]) for row in waiting]
         queues = await session.fetch(_QUEUES, pids)
         waited: dict[int, float] = {}
         for row in queues:
             waited[row["pid"]] = max(waited.get(row["pid"], 0.0), row["waited_seconds"])
         behind = len({row["pid"] for row in queues if row["behind_exclusive"]})
         values = (len(waiting), len(trees.heads), trees.depth, max(waited.values(), default=0.0), behind)
-        known = await session.fetch(_HEADS, [pid for pid in trees.heads if pid != PREPARED])
+        known = await session.fetch(_HEADS, [str(pid) for pid in trees.heads if pid != PREPARED])
         heads = _head_frame(trees, known, waited)
         return Result(
             [frame_of(TOTALS, [((), values)]), heads],

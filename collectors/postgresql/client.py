@@ -118,8 +118,8 @@ class PostgresSession:
                 finally:
                     self.took_seconds = time.monotonic() - began
 
-    async def relearn(self) -> None:
-        """Ask again what the server offers, and forget prepared statements."""
+    async def relearn(self, *, anew: bool = False) -> None:
+        """Ask again what the server offers, and forget prepared statements; `anew` believes no other."""
         async with self._turn:
             with translated(self._options):
                 pooled = self.facts.pooled
@@ -129,6 +129,7 @@ class PostgresSession:
                         pooled=pooled,
                         relations=self._wants.relations,
                         settings=self._wants.settings,
+                        anew=anew,
                     )
         self._statements.clear()
 
@@ -225,12 +226,11 @@ async def _open(
 
 async def _settings_were_ignored(connection: asyncpg.Connection[Any], options: PostgresOptions) -> bool:
     """Tell whether something between us and the server swallowed our settings."""
-    wanted = str(options.lock_timeout_ms)
     async with connection.transaction(readonly=True):
         seen = await connection.fetchval(
-            "select setting from pg_catalog.pg_settings where name = 'lock_timeout'"
+            "select (extract(epoch from pg_catalog.current_setting('lock_timeout')::interval) * 1000)::int4"
         )
-    return bool(seen != wanted)
+    return bool(seen != options.lock_timeout_ms)
 
 
 @contextlib.asynccontextmanager

@@ -48,10 +48,11 @@ ROLE = (
 )
 
 # Without the right to see them, other users' sessions have no backend_type: whoever is in a database as a
-# user is counted then, which takes in the few workers that run as one.
+# user is counted then, which takes in the few workers that run as one. The function and not the view, which
+# adds names.
 _COUNTS = """
 select a.datid::int8 as datid, a.usesysid::int8 as usesysid, count(*)::int8 as sessions
-from pg_catalog.pg_stat_activity a
+from pg_catalog.pg_stat_get_activity(null) a
 where a.backend_type = 'client backend'
   or (a.backend_type is null and a.usesysid is not null and a.datid is not null)
 group by 1, 2

@@ -20,6 +20,7 @@ SETTINGS = (
 _SERVER = """
 select current_setting('server_version_num')::int as version_num,
   current_setting('server_version') as version,
+  pg_catalog.version() as build,
   current_database()::text as database,
   current_user::text as "user",
   pg_catalog.pg_is_in_recovery() as in_recovery,
@@ -33,8 +34,8 @@ select current_setting('server_version_num')::int as version_num,
   exists (select from pg_catalog.pg_proc p where p.proname = 'aurora_version') as aurora,
   array(select array[s.name, coalesce(s.setting, '')] from pg_catalog.pg_settings s
     where s.name = any($1)) as settings,
-  array(select array[e.extname, e.extversion, n.nspname] from pg_catalog.pg_extension e
-    join pg_catalog.pg_namespace n on n.oid = e.extnamespace) as extensions
+  array(select array[e.extname::text, e.extversion, n.nspname::text] from pg_catalog.pg_extension e
+    join pg_catalog.pg_namespace n on n.oid = e.extnamespace order by e.extname) as extensions
 """
 
 # Relations of pg_catalog that monitoring reads, and everything that extensions bring. One array, because
@@ -72,6 +73,9 @@ _IDENTIFIER = "select system_identifier::text from pg_catalog.pg_control_system(
 
 _shared: dict[frozenset[str], frozenset[str]] = {}
 """Catalogues seen so far: hundreds of servers of one version share one of these."""
+_by_build: dict[tuple[object, ...], frozenset[str]] = {}
+"""The same by what decides them: the build of the server and its extensions. To look through a catalogue is
+the dearest question of a new session, and hundreds of sessions begin at once when the daemon starts."""
 
 
 class _Connection(Protocol):
@@ -80,16 +84,22 @@ class _Connection(Protocol):
 
 
 async def learn(
-    connection: _Connection, *, pooled: bool, relations: Sequence[str] = (), settings: Sequence[str] = ()
+    connection: _Connection,
+    *,
+    pooled: bool,
+    relations: Sequence[str] = (),
+    settings: Sequence[str] = (),
+    anew: bool = False,
 ) -> Facts:
     """Return the facts that a connection sees; raises what the driver raises.
 
-    `relations` (`schema.relation`) and `settings` are looked up besides what is always of use.
+    `relations` (`schema.relation`) and `settings` are looked up besides what is always of use. What another
+    session saw in the catalogue of the same build with the same extensions is believed, but not `anew`.
     """
     began = time.time()
     row = await connection.fetchrow(_SERVER, [*SETTINGS, *settings])
     offset = float(row["clock"]) - (began + time.time()) / 2
-    catalogue = frozenset(await connection.fetchval(_CATALOGUE, list(relations)))
+    catalogue = await _catalogue(connection, row, relations, anew=anew)
     has_control = "function:pg_catalog.pg_control_system" in catalogue
     may_control = bool(row["superuser"]) or "pg_monitor" in row["roles"]
     identifier = await _identifier(connection) if has_control and may_control else ""
@@ -103,7 +113,7 @@ async def learn(
         started_at=row["started_at"],
         superuser=bool(row["superuser"]),
         roles=frozenset(row["roles"]),
-        catalogue=_shared.setdefault(catalogue, catalogue),
+        catalogue=catalogue,
         extensions={
             name: Extension(version=version, schema=schema) for name, version, schema in row["extensions"]
         },
@@ -112,6 +122,20 @@ async def learn(
         provider=_provider(row),
         clock_offset_seconds=offset,
     )
+
+
+async def _catalogue(
+    connection: _Connection, row: Mapping[str, Any], relations: Sequence[str], *, anew: bool
+) -> frozenset[str]:
+    extensions = tuple(map(tuple, row["extensions"]))
+    build = (row["build"], row["aurora"], tuple(row["marks"]), extensions)
+    known = None if anew or relations else _by_build.get(build)
+    if known is None:
+        found = frozenset(await connection.fetchval(_CATALOGUE, list(relations)))
+        known = _shared.setdefault(found, found)
+        if not relations:  # a user's own tables come and go
+            _by_build[build] = known
+    return known
 
 
 async def _identifier(connection: _Connection) -> str:

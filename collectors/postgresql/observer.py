@@ -184,7 +184,7 @@ class PostgresObserver:
         rights = (facts.has("role:pg_monitor"), facts.has("role:pg_read_all_stats"))
         changed = seen != (facts.in_recovery, facts.started_at, *rights)
         if changed or self._stale_facts or time.monotonic() - self._learned_at > RELEARN_SECONDS:
-            await session.relearn()
+            await session.relearn(anew=self._stale_facts)
             await self._learned(session)
 
     def _feel(self, took_seconds: float) -> None:

@@ -48,7 +48,7 @@ select distinct on (s.queryid) s.queryid,
   pg_catalog.convert_to(pg_catalog.left(s.query, {length}),
     case pg_catalog.getdatabaseencoding() when 'SQL_ASCII' then 'SQL_ASCII' else 'UTF8' end)
 from {schema}.pg_stat_statements(true) s
-where s.queryid = any($1::int8[]) and s.query is not null
+where s.queryid = any($1::text[]::int8[]) and s.query is not null
 """
 _SPACE = re.compile(r"\s+")
 _KEEPS_LITERALS = re.compile(
@@ -87,7 +87,7 @@ class StatementTexts:
         began = self._now()
         sql = _SQL.format(schema=session.facts.schema_of("pg_stat_statements"), length=LENGTH)
         try:
-            rows = await session.fetch(sql, queryids)
+            rows = await session.fetch(sql, list(map(str, queryids)))
         finally:
             self._took_seconds = self._now() - began
             self._not_before = began + self._took_seconds / SHARE_OF_TIME
