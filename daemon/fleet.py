@@ -21,8 +21,11 @@ from daemon.watch import Watch
 log = structlog.get_logger()
 CLOSE_SECONDS = 5.0
 LATE_CYCLES = 3.0
-_CONNECT_SECONDS = 0.02
-"""Between one first look and the next: a connection and its first questions cost a server some 20 ms."""
+CONNECT_SECONDS = 0.04
+"""Between one first look and the next: a connection and its first questions cost a server some 20 ms, and
+many targets can be on one."""
+_SETTLE_SECONDS = 0.1
+"""So much longer for each target do the slow probes take to come round first."""
 Custom = Mapping[str, Sequence[ProbeDef]]
 """What users declared themselves, by engine."""
 
@@ -60,9 +63,8 @@ class Fleet:
         for watch in self.watches.values():
             watch.observer.ask_anew()
         new = [target for name, target in wanted.items() if name not in self.watches]
-        spread = _CONNECT_SECONDS * len(new)
         for target in new:
-            self._add(target, custom.get(target.engine, ()), spread)
+            self._add(target, custom.get(target.engine, ()), len(new))
 
     async def close(self) -> None:
         """Stop watching; sessions are given back, in good order where the server lets us."""
@@ -92,16 +94,19 @@ class Fleet:
             > LATE_CYCLES * watch.target.interval_seconds + 2 * watch.target.deadline_seconds
         ]
 
-    def _add(self, target: Target, custom: Sequence[ProbeDef], spread: float) -> None:
+    def _add(self, target: Target, custom: Sequence[ProbeDef], among: int) -> None:
         engine = self._engines[target.engine]
 
         def observe() -> Observer:
             return engine.observe(target, custom)
 
         self._snapshot.add_target(target)
-        watch = Watch(target, observe, self._snapshot, self._selfmetrics.target(target.name), self._rng)
+        numbers = self._selfmetrics.target(target.name)
+        settle = _SETTLE_SECONDS * (among - 1)
+        watch = Watch(target, observe, self._snapshot, numbers, self._rng, settle)
         self.watches[target.name] = watch
         self._start(target.name, watch.lanes)
+        spread = CONNECT_SECONDS * among
         self._schedule.add(target.name, target.interval_seconds, watch.tick, spread)
 
     async def _remove(self, name: str) -> None:

@@ -57,7 +57,7 @@ class Schedule:
     def add(
         self, name: str, interval_seconds: float, tick: Callable[[], None], spread_seconds: float
     ) -> None:
-        """Tick for a target at its interval, first within `spread_seconds` (at most one interval)."""
+        """Tick for a target at its interval, first within `spread_seconds` (at most two intervals)."""
 
         async def job() -> None:
             tick()
@@ -65,7 +65,8 @@ class Schedule:
         # The phase follows from the name: after a restart of the daemon the same targets come at
         # the same distance from each other, and no two daemons need to agree on anything.
         phase = zlib.crc32(name.encode()) / 2**32
-        first = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=phase * min(spread_seconds, interval_seconds))
+        wait = phase * min(spread_seconds, 2 * interval_seconds)
+        first = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=wait)
         self._scheduler.add_job(
             job,
             IntervalTrigger(seconds=interval_seconds, start_date=first, timezone=dt.UTC),

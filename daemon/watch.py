@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 import time
+import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -23,13 +24,15 @@ from daemon.snapshot import Snapshot
 
 log = structlog.get_logger()
 _ORDER = {Cost.LIGHT: 0, Cost.MEDIUM: 1, Cost.HEAVY: 2}
-_EARLY = 0.5
-"""A probe is due up to half a tick early: a tick that comes a little sooner must not cost a whole one."""
+_EARLY = 0.1
+"""A probe is due a tenth of a tick early: a tick that comes a little sooner must not cost a whole one."""
 LINE_SECONDS = 60.0
 _TOGETHER = 0.3
 """In a database that is being visited a probe may come so much of its period early."""
 _SPREAD = 0.1
 """Slow probes move by up to a tenth of their period, so that those of many targets drift apart."""
+_SPREAD_TICKS = 0.5
+"""A tenth of less than half a tick would move nothing but the tick that a probe waits for."""
 
 
 @dataclass(slots=True)
@@ -69,7 +72,9 @@ class Watch:
         snapshot: Snapshot,
         numbers: TargetNumbers,
         rng: random.Random,
+        settle_seconds: float = 0.0,
     ) -> None:
+        """`settle_seconds` is the time over which slow probes are first run: not all of a fleet's at once."""
         self.target = target
         self.observer = observe()
         self.budget = Budget(target.database_seconds_per_minute, now=time.monotonic())
@@ -80,6 +85,8 @@ class Watch:
         self._numbers = numbers
         self._rng = rng
         self._due: dict[tuple[str, str], float] = {}
+        self._began = time.monotonic()
+        self._settle_seconds = settle_seconds
         self._spoken = _Spoken()
         self.lanes = self._new_lanes()
 
@@ -147,7 +154,18 @@ class Watch:
         return self.last_up is not None and self.last_up.up
 
     def _is_due(self, info: ProbeInfo, database: str, now: float) -> bool:
-        return now >= self._due.get((info.name, database), 0.0)
+        due = self._due.get((info.name, database))
+        if due is None:
+            due = self._first(info)
+        return now + _EARLY * self.target.interval_seconds >= due
+
+    def _first(self, info: ProbeInfo) -> float:
+        """Return when a probe runs first, at the earliest; those of a database come in one visit."""
+        if info.every_seconds <= self.target.interval_seconds:
+            return 0.0
+        what = info.name if info.scope is Scope.SERVER else ""
+        share = zlib.crc32(f"{self.target.name}/{what}".encode()) / 2**32
+        return self._began + share * min(info.every_seconds, self._settle_seconds)
 
     @staticmethod
     def _sorted(plan: Iterable[ProbeInfo], scope: Scope) -> list[ProbeInfo]:
@@ -164,9 +182,10 @@ class Watch:
             self._snapshot.skip(self.target.name, info.name, refusal)
             return
         lane.running = Running(info.name, database, now, info.within_seconds)
-        period = self._period(info)
-        self._due[info.name, database] = now + period
-        self._snapshot.due(self.target.name, info.name, time.time() + period)
+        due = self._due[info.name, database] = self._next(
+            info, self._due.get((info.name, database), 0.0), now
+        )
+        self._snapshot.due(self.target.name, info.name, time.time() + due - now)
         try:
             observation = await observer.run(info.name, database)
         except Exception as error:
@@ -187,12 +206,19 @@ class Watch:
         self._numbers.database_seconds_total = self.budget.spent_seconds_total
         self._numbers.budget_left_seconds = self.budget.left_seconds
 
-    def _period(self, info: ProbeInfo) -> float:
-        every = info.every_seconds or self.target.interval_seconds
-        early = _EARLY * self.target.interval_seconds
-        if every <= self.target.interval_seconds:
-            return every - early
-        return every * (1 + self._rng.uniform(-_SPREAD, _SPREAD)) - early
+    def _next(self, info: ProbeInfo, due: float, now: float) -> float:
+        """Return when a probe that was due and runs now is due again.
+
+        A pace that is no multiple of the interval is kept on the average: the time lost in waiting for a tick
+        is not lost again and again.
+        """
+        tick = self.target.interval_seconds
+        every = info.every_seconds or tick
+        if every <= tick:
+            return now + every / 2
+        if _SPREAD * every >= _SPREAD_TICKS * tick:
+            every *= 1 + self._rng.uniform(-_SPREAD, _SPREAD)
+        return (due if 0 <= now - due < tick else now) + every
 
     def _looked(self, up: Up) -> None:
         before, self.last_up = self.last_up, up

@@ -14,10 +14,10 @@ from collectors.postgresql.statement_columns import COLUMNS, Column, Source, sou
 from collectors.postgresql.statement_memory import memory_of
 
 MOST = 100
-FULL_SECONDS = 60.0
+FULL_SECONDS = 120.0
 """How often all statements are read, to choose among them and to add up the rest; in between only those
 that have series: reading thousands costs the server and us most of what watching costs."""
-FIRST_FULL_RUNS = 4
+FIRST_FULL_RUNS = 2
 """All are read until the choice has seen this much: a newcomer needs two full readings."""
 CHEAP_ENTRIES = 1000
 """Up to so many statements are read whole each time: that costs less than being late."""
@@ -100,8 +100,9 @@ class TopFrames:
         settled = self._members and self._full_runs >= self._first_full_runs
         many = self._most > 0 and self._entries > max(self._most, self._cheap_entries)
         if settled and many and self._now() < self._full_at + self._full_seconds:
-            queryids = list({key[2] for key in self._members})
-            rows = await session.fetch(f"{asked.sql} where s.queryid = any($1::int8[])", queryids)
+            # As text: for arrays of numbers the driver would have to learn a type in each session, dearly.
+            queryids = list({str(key[2]) for key in self._members})
+            rows = await session.fetch(f"{asked.sql} where s.queryid = any($1::text[]::int8[])", queryids)
             if (newer := ranked.refresh(rows, identity)) is not None:
                 return newer
         rows = await session.fetch(asked.sql)
@@ -179,7 +180,7 @@ PROBES: tuple[CodeProbe, ...] = (
     CodeProbe(
         info=ProbeInfo(
             name="statements",
-            every_seconds=15,
+            every_seconds=30,
             within_seconds=5,
             cost=Cost.MEDIUM,
             metrics=(*(column.metric for column in COLUMNS), *STATE),
@@ -188,7 +189,7 @@ PROBES: tuple[CodeProbe, ...] = (
         help=(
             "Top statements of pg_stat_statements by time, calls, reads and writes, temporary files and WAL. "
             'The row queryid="other" adds up what all others did since the daemon began to watch; it and the '
-            "choice are renewed once a minute, and each time while there are at most 1,000."
+            "choice are renewed every two minutes, and each time while there are at most 1,000."
         ),
         make=Statements,
         needs=("extension:pg_stat_statements",),

@@ -22,7 +22,7 @@ from tests.bench.collect_watchers import (
 )
 from tests.bench.collect_workload import Workload
 
-INTERVAL_SECONDS = 15.0
+INTERVAL_SECONDS = 30.0
 """The pace of the built-in probe `statements`, so that each scrape finds everything collected anew."""
 _LIFTED = {"series_max": 2_000_000, "database_time_per_minute": "1m", "interval": f"{INTERVAL_SECONDS:g}s"}
 _BUILT_IN = ("every_table", "every_table_io")

@@ -233,7 +233,7 @@ def _last_cycle(target: dict[str, Any]) -> Iterator[tuple[float, float]]:
 
 def _phase(name: str, targets: int) -> float:
     """Return what the daemon adds to a target's first look, so that they do not come together."""
-    spread = min(fleet._CONNECT_SECONDS * targets, INTERVAL_SECONDS)
+    spread = min(fleet.CONNECT_SECONDS * targets, 2 * INTERVAL_SECONDS)
     return zlib.crc32(name.encode()) / 2**32 * spread
 
 
