@@ -13,6 +13,7 @@ from rules.template.quoting import REPLACEMENT, is_print, is_stray_byte, to_byte
 from rules.template.signature import VALUE, Function
 from rules.template.values import (
     ANY,
+    NO_VALUE,
     GoMap,
     NoValue,
     Pointer,
@@ -159,7 +160,7 @@ def _less_or_equal(first: object, second: object) -> bool:
 def _as_text(values: tuple[object, ...]) -> str:
     if len(values) == 1 and type(values[0]) is str:
         return values[0]
-    return sprint([printable_value(value) for value in values])
+    return sprint([printable_value(NO_VALUE if value is None else value) for value in values])
 
 
 def _html(*values: object) -> str:

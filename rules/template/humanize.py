@@ -60,12 +60,14 @@ def humanize_duration(value: object) -> str:
     if abs(number) < 1:
         return _small(number) + "s"
     sign, number = ("-", -number) if number < 0 else ("", number)
-    whole = int(number) if number < 2.0**63 else -(2**63)
+    # What is too large for Go's int64 becomes the least one, and its parts negative.
+    whole, unit = (int(number), 1) if number < 2.0**63 else (2**63, -1)
     minutes, seconds = divmod(whole, 60)
     if not minutes:
         return f"{sign}{_short(number)}s"
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)
+    days, hours, minutes, seconds = days * unit, hours * unit, minutes * unit, seconds * unit
     if days:
         return f"{sign}{days}d {hours}h {minutes}m {seconds}s"
     return f"{sign}{hours}h {minutes}m {seconds}s" if hours else f"{sign}{minutes}m {seconds}s"

@@ -23,11 +23,11 @@ from rules.template.nodes import (
     Text,
     Variable,
 )
+from rules.template.directive import Verb
 from rules.template.printing import Output, print_value, printable_value, sprint
-from rules.template.printing import Verb as _Verb
 from rules.template.quoting import quote
 from rules.template.reading import read_field
-from rules.template.signature import ANY, VALUE, Function, accept, accept_constant, accept_nil, constant
+from rules.template.signature import VALUE, Function, accept, accept_constant, accept_nil, constant
 from rules.template.values import NO_VALUE, GoMap, NoValue, Samples, indirect, is_true
 
 MOST_STEPS = 200_000
@@ -62,7 +62,7 @@ def run(
 _NO_FINAL = object()
 """Stands for: nothing comes from the pipeline."""
 
-_PLAIN = _Verb("v")
+_PLAIN = Verb("v")
 
 
 class _Jumped(Exception):
@@ -133,24 +133,28 @@ class _Interpreter:
 
     def _range(self, branch: Branch, dot: object) -> None:
         value = indirect(self._pipeline(branch.pipeline, dot))
-        self._at(branch)
         mark = len(self._variables)
         ran = False
         for index, element in self._elements(value, branch):
             ran = True
-            self._at(branch)
+            self._step()
             self._loop_variables(branch.pipeline, index, element)
-            depth, self_depth = self._depth, None
-            try:
-                self.list_of(branch.body, element)
-            except _Jumped as jump:
-                self_depth = jump.word
-            self._depth = depth
+            go_on = self._loop_body(branch.body, element)
             del self._variables[mark:]
-            if self_depth == "break":
+            if not go_on:
                 break
         if not ran:
             self.list_of(branch.otherwise or [], dot)
+
+    def _loop_body(self, body: list[Statement], element: object) -> bool:
+        """Run a loop's body once and return whether the loop goes on."""
+        depth = self._depth
+        try:
+            self.list_of(body, element)
+        except _Jumped as jump:
+            self._depth = depth
+            return jump.word == "continue"
+        return True
 
     def _elements(self, value: object, branch: Branch) -> Iterable[tuple[object, object]]:
         if isinstance(value, Samples):
@@ -325,6 +329,9 @@ class _Interpreter:
 
     def _at(self, node: Node) -> None:
         self._node = node
+        self._step()
+
+    def _step(self) -> None:
         self._steps += 1
         if self._steps > MOST_STEPS:
             raise OverLimit(f"the template takes more than {MOST_STEPS} steps")
@@ -341,6 +348,3 @@ class _Interpreter:
 
     def _error(self, message: str) -> RunError:
         return RunError(message, self._node, self._template)
-
-
-__all__ = ["ANY", "RunError", "run"]

@@ -74,7 +74,7 @@ def _in_go(pattern: str, error: Exception) -> str:
         return f"unexpected ): `{pattern}`"
     if reason == "missing )":
         place = pattern
-    return f"{_IN_GO.get(reason, reason)}: `{place}`" if place else f"{_IN_GO.get(reason, reason)}"
+    return f"{_IN_GO.get(reason, reason)}: `{place}`"
 
 
 def _replaced(compiled: Any, replacement: bytes, text: bytes) -> bytes:  # noqa: ANN401 - re2 has no types

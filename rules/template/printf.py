@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rules.template.printing import Output, Verb, print_value
+from rules.template.directive import Verb
+from rules.template.printing import Output, print_value
 from rules.template.values import NoValue, type_of
 
 
@@ -14,7 +15,22 @@ def sprintf(form: str, values: Sequence[object]) -> str:
 
 
 _WIDEST = 1_000_000
-_FLAGS = {"-": "minus", "+": "plus", "#": "sharp", " ": "space", "0": "zero"}
+
+
+def _verb(letter: str, flags: set[str], width: int | None, precision: int | None) -> Verb:
+    plain = letter == "v"
+    return Verb(
+        letter,
+        minus="-" in flags,
+        plus="+" in flags and not plain,
+        sharp="#" in flags and not plain,
+        space=" " in flags,
+        zero="0" in flags and "-" not in flags,
+        names="+" in flags and plain and "#" not in flags,
+        syntax="#" in flags and plain,
+        width=width,
+        precision=precision,
+    )
 
 
 class _Format:
@@ -40,23 +56,24 @@ class _Format:
 
     def _directive(self) -> None:
         self._good_index = True
-        verb = Verb("")
-        while self._here() in _FLAGS and self._here():
-            setattr(verb, _FLAGS[self._here()], True)
+        flags: set[str] = set()
+        while self._here() and self._here() in "-+# 0":
+            flags.add(self._here())
             self._at += 1
         numbered = self._argument_number()
-        numbered = self._width(verb, numbered=numbered)
-        numbered = self._precision(verb, numbered=numbered)
+        width, numbered = self._width(numbered=numbered)
+        if width is not None and width < 0:
+            flags.add("-")
+            width = -width
+        precision, numbered = self._precision(numbered=numbered)
         if not numbered:
             self._argument_number()
-        if verb.minus:
-            verb.zero = False
         if self._at >= len(self._form):
             self._out.write("%!(NOVERB)")
             return
-        verb.letter = self._here()
+        letter = self._here()
         self._at += 1
-        self._value(verb)
+        self._value(_verb(letter, flags, width, precision))
 
     def _value(self, verb: Verb) -> None:
         if verb.letter == "%":
@@ -84,26 +101,22 @@ class _Format:
     def _here(self) -> str:
         return self._form[self._at : self._at + 1]
 
-    def _width(self, verb: Verb, *, numbered: bool) -> bool:
+    def _width(self, *, numbered: bool) -> tuple[int | None, bool]:
         if self._here() == "*":
             self._at += 1
             width = self._number_argument()
             if width is None:
                 self._out.write("%!(BADWIDTH)")
-            elif width < 0:
-                verb.minus, verb.width = True, -width
-            else:
-                verb.width = width
-            return False
-        verb.width = self._digits()
-        if numbered and verb.width is not None:
+            return width, False
+        width = self._digits()
+        if numbered and width is not None:
             # "%[3]2d" is not Go's order.
             self._good_index = False
-        return numbered
+        return width, numbered
 
-    def _precision(self, verb: Verb, *, numbered: bool) -> bool:
+    def _precision(self, *, numbered: bool) -> tuple[int | None, bool]:
         if self._here() != ".":
-            return numbered
+            return None, numbered
         self._at += 1
         if numbered:
             self._good_index = False
@@ -114,10 +127,8 @@ class _Format:
             if precision is None or precision < 0:
                 self._out.write("%!(BADPREC)")
                 precision = None
-            verb.precision = precision
-            return False
-        verb.precision = self._digits() or 0
-        return numbered
+            return precision, False
+        return self._digits() or 0, numbered
 
     def _digits(self) -> int | None:
         start = self._at

@@ -147,7 +147,8 @@ class _Lexer:
             return self._quoted(character)
         if character == "`":
             return self._raw()
-        if character == "." and not self._digit(self._at + 1):
+        # A dot that ends the text is taken for a number, as in Go.
+        if character == "." and self._at + 1 < len(self._text) and not self._digit(self._at + 1):
             return self._name("field")
         if character == "$":
             return self._name("variable")
