@@ -6,7 +6,6 @@ NATIVE_HISTOGRAMS = frozenset(
     {
         "histogram_avg",
         "histogram_count",
-        "histogram_fraction",
         "histogram_stddev",
         "histogram_stdvar",
         "histogram_sum",

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from rules.promql.functions.arguments import Evaluator, Function
-from rules.promql.functions.buckets import BUCKETS
 from rules.promql.functions.counters import COUNTERS
 from rules.promql.functions.dates import DATES
 from rules.promql.functions.elementwise import ELEMENTWISE
+from rules.promql.functions.histograms import HISTOGRAMS
 from rules.promql.functions.over_time import OVER_TIME
 from rules.promql.functions.regression import REGRESSION
 from rules.promql.functions.relabelled import RELABELLED
@@ -24,5 +24,5 @@ FUNCTIONS: Mapping[str, Function] = {
     **DATES,
     **VECTORS,
     **RELABELLED,
-    **BUCKETS,
+    **HISTOGRAMS,
 }

@@ -127,3 +127,52 @@ def test_two_histograms_may_not_become_one_without_their_names() -> None:
 def test_an_unknown_count_gives_what_prometheus_gives() -> None:
     window = histogram({"1": "1", "2": "3", "+Inf": "NaN"})
     assert only(window, "histogram_quantile(0.5, h_bucket)") == 2
+
+
+@pytest.mark.parametrize(
+    ("lower", "upper", "expected"),
+    [
+        ("-Inf", "Inf", 1),
+        ("0", "Inf", 1),
+        ("0", "0.1", 0.2),
+        ("0.1", "0.5", 0.4),
+        ("0.05", "0.3", (1 + 2) / 10),
+        ("-5", "0.3", 4 / 10),
+        ("0.5", "1", 0.2),
+        ("1", "Inf", 0.2),
+        ("1", "5", 0),
+        ("2", "Inf", 0.2),
+        ("0.5", "0.5", 0),
+        ("1", "0", 0),
+        ("NaN", "1", math.nan),
+        ("0", "NaN", math.nan),
+    ],
+)
+def test_a_fraction_is_interpolated_within_its_buckets(lower: str, upper: str, expected: float) -> None:
+    assert same(only(PLAIN, f"histogram_fraction({lower}, {upper}, h_bucket)"), expected, within=1e-15)
+
+
+def test_what_is_in_a_lowest_bucket_below_zero_is_below_any_value_in_it() -> None:
+    window = histogram({"-2": "4", "0": "6", "+Inf": "8"})
+    assert only(window, "histogram_fraction(-3, 0, h_bucket)") == 2 / 8
+    assert only(window, "histogram_fraction(-Inf, -3, h_bucket)") == 4 / 8
+    assert only(window, "histogram_fraction(-1, Inf, h_bucket)") == 3 / 8
+
+
+def test_there_is_no_fraction_without_observations_or_an_infinite_bucket() -> None:
+    assert math.isnan(only(histogram({"1": "0", "+Inf": "0"}), "histogram_fraction(0, 1, h_bucket)"))
+    assert math.isnan(only(histogram({"1": "4"}), "histogram_fraction(0, 1, h_bucket)"))
+    assert only(histogram({"+Inf": "4"}), "histogram_fraction(0, Inf, h_bucket)") == 1
+    assert answer(samples({}), "histogram_fraction(0, 1, h_bucket)") == {}
+
+
+def test_a_fraction_is_that_of_each_histogram() -> None:
+    bounds = {"1": "1 2", "2": "2 3", "+Inf": "2 4"}
+    window = samples(
+        {
+            f'h_bucket{{le="{le}", a="{a}"}}': text if a == "1" or le != "2" else "_"
+            for le, text in bounds.items()
+            for a in "12"
+        }
+    )
+    assert answer(window, "histogram_fraction(0, 2, h_bucket)", 60) == {'{a="1"}': 0.75, '{a="2"}': 0.5}
