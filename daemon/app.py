@@ -19,6 +19,7 @@ from daemon.config import Config
 from daemon.fleet import Fleet
 from daemon.http.options import HttpOptions
 from daemon.http.server import HttpServer
+from daemon.judge.court import Court
 from daemon.notify import SystemdNotifier
 from daemon.schedule import Schedule
 from daemon.selfmetrics import SelfMetrics
@@ -44,13 +45,21 @@ class App:
         self._snapshot = Snapshot(engines(), series_max_total=config.exposition.series_max_total)
         self._fleet: Fleet | None = None
         self._selfmetrics = SelfMetrics(version)
+        self._court = Court(config, self._snapshot, self._selfmetrics, engines())
 
     async def run(self) -> None:
         """Watch until SIGTERM; raise CannotListen or StateDirTaken when it cannot begin."""
         _calm_collector()
         with held(Path(self._config.daemon.state_dir)):
             signals = Signals()
-            server = HttpServer(http_options(self._config), self._snapshot, self._selfmetrics, self._stale)
+            judge = self._court.judge
+            server = HttpServer(
+                http_options(self._config),
+                self._snapshot,
+                self._selfmetrics,
+                self._stale,
+                lambda: judge.judged,
+            )
             await server.start()
             try:
                 with signals.installed():
@@ -67,12 +76,14 @@ class App:
                 schedule.start()
                 await fleet.become(configuration.targets(self._config), custom_probes(self._config))
                 self._started(server)
+                self._court.start(tasks)
                 tasks.create_task(oversee(fleet, self._notifier, self._selfmetrics.loop_lag))
-                tasks.create_task(reload_on_signal(signals, lambda: self._reload(fleet)))
+                tasks.create_task(reload_on_signal(signals, lambda: self._reload(fleet, tasks)))
                 await signals.stop.wait()
                 self._notifier.stopping()
                 log.info("daemon.stopping")
                 schedule.stop()
+                await self._court.stop()
                 await fleet.close()
                 _end()
         except* _Ended:
@@ -87,7 +98,7 @@ class App:
         log.info("daemon.started", version=self._version, targets=count, addresses=list(server.addresses))
         self._notifier.ready(f"watching {count} targets")
 
-    async def _reload(self, fleet: Fleet) -> None:
+    async def _reload(self, fleet: Fleet, tasks: asyncio.TaskGroup) -> None:
         self._notifier.reloading()
         began = time.monotonic()
         try:
@@ -104,6 +115,7 @@ class App:
                 log.warning("config.needs_restart", key=name)
             renew = old.custom_probes != fresh.custom_probes
             await fleet.become(configuration.targets(fresh), custom_probes(fresh), renew=renew)
+            await self._court.become(fresh, tasks)
             self._selfmetrics.reloaded(ok=True)
             log.info(
                 "config.reloaded", targets=len(fresh.targets), took_seconds=round(time.monotonic() - began, 3)

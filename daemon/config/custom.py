@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,13 +12,13 @@ from collectors.foreign_formats import load_any
 from collectors.foreign_formats.carry import apart
 from collectors.registry import engines
 from collectors.strict_yaml import Document, InvalidFile, Problem, did_you_mean
+from daemon.config.files import found_files
 from daemon.config.known import Known
 from daemon.config.messages import Place, where
 from daemon.config.model import MetricsFile
 
 OWN_PREFIX = "dbarchitect_"
 """Metrics about the daemon itself."""
-_PATTERN = re.compile(r"[*?\[]")
 _READS = frozenset({"select", "with", "values", "table", "show"})
 _NOT_CODE = re.compile(
     r"""--[^\n]*|/\*.*?\*/|'(?:[^']|'')*'|"(?:[^"]|"")*"|(\$[A-Za-z_]*\$).*?\1""", re.DOTALL
@@ -39,7 +38,7 @@ def read_all(
         if engine is None or not engine.custom_sql:
             problems.append(_no_engine(entry.engine, document, at))
             continue
-        paths, reason = _paths(entry.files)
+        paths, reason = found_files(entry.files)
         if reason:
             problems.append(document.problem(at, f"{where(at)}: {reason}"))
         for path in paths:
@@ -55,16 +54,6 @@ def _no_engine(name: str, document: Document, at: Place) -> Problem:
     able = sorted(engine.name for engine in engines().values() if engine.custom_sql)
     message = f"{where(at)}.engine: should be an engine that takes metrics of your own: {', '.join(able)}"
     return document.problem((*at, "engine"), message, did_you_mean(name, able))
-
-
-def _paths(pattern: str) -> tuple[list[Path], str]:
-    """Return the files of an entry, or why there are none."""
-    if not _PATTERN.search(pattern):
-        return ([Path(pattern)], "") if Path(pattern).is_file() else ([], f"there is no file {pattern}")
-    folder = Path(_PATTERN.split(pattern)[0] + "x").parent
-    if not folder.is_dir():
-        return [], f"there is no folder {folder}"
-    return sorted(Path(name) for name in glob.glob(pattern) if Path(name).is_file()), ""  # noqa: PTH207 - whole paths
 
 
 def _file(path: Path, engine: Engine) -> tuple[list[ProbeDef], list[Problem]]:

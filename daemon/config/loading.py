@@ -13,7 +13,7 @@ from collectors.file_path import FOLDER
 from collectors.registry import engines
 from collectors.strict_yaml import Document, InvalidFile, Problem, did_you_mean
 from collectors.strict_yaml import read as read_yaml
-from daemon.config import checks, custom
+from daemon.config import checks, custom, rule_files
 from daemon.config.known import known_of, with_custom
 from daemon.config.messages import empty_keys, problems_in
 from daemon.config.model import Config, DefaultSettings, TargetSettings
@@ -74,6 +74,8 @@ class _Reader:
         builtin = {name: known_of(engine) for name, engine in engines().items()}
         probes, found = custom.read_all(config.metrics_files, self.document, builtin)
         self.problems += found
+        groups, found = rule_files.read_all(config.rules, self.document)
+        self.problems += found
         self.problems += checks.of_targets(
             targets, config.defaults, self.document, with_custom(builtin, probes)
         )
@@ -82,7 +84,7 @@ class _Reader:
             self.problems += checks.of_daemon(config, self.document)
         if self.value.get("allow_inline_secrets") is not True:
             self.problems += checks.inline_secrets(targets, config, self.document)
-        return config.with_parts(tuple(target for _, target in targets), tuple(probes))
+        return config.with_parts(tuple(target for _, target in targets), tuple(probes), groups)
 
     def _frame(self) -> tuple[Config, set[str]]:
         """Return everything but the targets, and the parts of it that are wrong and left out."""

@@ -29,6 +29,7 @@ from daemon.config.values import (
     Sha256,
     Share,
 )
+from rules.model import Group
 
 TokenScope = Literal["read", "intake", "propose", "approve", "admin"]
 
@@ -180,14 +181,23 @@ class Config(Settings):
     """Passwords in this file itself; for trying things out."""
 
     _custom_probes: tuple[ProbeDef, ...] = PrivateAttr(default=())
+    _groups: tuple[Group, ...] = PrivateAttr(default=())
 
     @property
     def custom_probes(self) -> tuple[ProbeDef, ...]:
         """Return the probes that `metrics_files` declare, of all engines."""
         return self._custom_probes
 
-    def with_parts(self, targets: tuple[TargetSettings, ...], probes: tuple[ProbeDef, ...]) -> Config:
-        """Return the same configuration with these targets, and with what its metrics files declare."""
+    @property
+    def groups(self) -> tuple[Group, ...]:
+        """Return the rules that are judged by: packs, and `rules.files`."""
+        return self._groups
+
+    def with_parts(
+        self, targets: tuple[TargetSettings, ...], probes: tuple[ProbeDef, ...], groups: tuple[Group, ...]
+    ) -> Config:
+        """Return the same configuration with these targets, and with what its other files hold."""
         copy = self.model_copy(update={"targets": targets})
         copy._custom_probes = probes  # noqa: SLF001 - its own class
+        copy._groups = groups  # noqa: SLF001
         return copy

@@ -27,7 +27,7 @@ _HEADERS = {
 }
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _HINTS = {
-    404: "the paths are /metrics, /livez, /readyz and /api/v1/ with targets, series, metrics, statements",
+    404: "the paths are /metrics, /livez, /readyz and those under /api/v1/ that the page at / lists",
     405: "GET and HEAD are all there is",
 }
 

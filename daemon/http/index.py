@@ -17,6 +17,8 @@ _LINKS = (
     ("/api/v1/targets", "targets and how their probes fare, JSON"),
     ("/api/v1/series", "series as they are right now, JSON; ?target=NAME&match=NAME*&limit=N&offset=N"),
     ("/api/v1/metrics", "every metric there can be, JSON"),
+    ("/api/v1/alerts", "alerts that are pending or firing, as Prometheus shows them"),
+    ("/api/v1/rules", "rules and how they fare, as Prometheus shows them; ?type=alert|record"),
     ("/api/v1/statements", "texts of a target's statements, JSON; ?target=NAME"),
 )
 

@@ -17,7 +17,9 @@ from daemon.http.guard import Door
 from daemon.http.listening import CannotListen, close_all, open_sockets, remove_socket_file
 from daemon.http.metrics import MetricsPage
 from daemon.http.options import HttpOptions
+from daemon.http.rules_api import RulesApi
 from daemon.http.tls import RenewingTls
+from daemon.judge.judge import Judged
 from daemon.selfmetrics import SelfMetrics
 from daemon.snapshot import Snapshot
 
@@ -36,12 +38,14 @@ class HttpServer:
         snapshot: Snapshot,
         selfmetrics: SelfMetrics,
         stale: Callable[[], Sequence[str]] = tuple,
+        judged: Callable[[], Judged] = Judged,
     ) -> None:
         self._options = options
         self._listen = parse_listen(options.listen)
         self._snapshot = snapshot
         self._gate = Gate(options, self._listen)
         self._api = Api(snapshot, selfmetrics, stale)
+        self._rules = RulesApi(judged)
         self._metrics = MetricsPage(snapshot, selfmetrics, aliases=options.aliases)
         self._servers: list[asyncio.Server] = []
         self._runner: web.AppRunner | None = None
@@ -108,6 +112,8 @@ class HttpServer:
         application.router.add_get("/api/v1/series", self._api.series)
         application.router.add_get("/api/v1/metrics", self._api.metrics)
         application.router.add_get("/api/v1/statements", self._api.statements)
+        application.router.add_get("/api/v1/alerts", self._rules.alerts)
+        application.router.add_get("/api/v1/rules", self._rules.rules)
         return application
 
     async def _index(self, _request: web.Request) -> web.Response:

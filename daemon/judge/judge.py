@@ -17,10 +17,12 @@ from typing import TypeVar, TypeVarTuple, Unpack
 
 import structlog
 
-from daemon.judge.bench import Bench, Verdict
+from daemon.judge.bench import Bench, GroupKey, Verdict
 from daemon.judge.feed import Notes, Reader
+from daemon.judge.saved import SavedAlerts
 from daemon.selfmetrics import SelfMetrics
 from daemon.snapshot import Snapshot
+from rules.model import ALERTS
 
 log = structlog.get_logger()
 SELF_SECONDS = 30.0
@@ -53,10 +55,13 @@ class Judged:
     """Unix time, seconds."""
     verdicts: dict[tuple[str, str], Verdict] = field(default_factory=dict)
     """By the group's file and name."""
+    window_samples: int = 0
+    """Taken since the start."""
+    window_bytes: int = 0
 
 
 class Judge:
-    """Runs the bench in its thread. `tell` gets each new state of things on the event loop."""
+    """Runs the bench in its thread."""
 
     def __init__(
         self,
@@ -64,14 +69,16 @@ class Judge:
         snapshot: Snapshot,
         selfmetrics: SelfMetrics,
         reader: Reader,
-        tell: Sequence[Callable[[Judged], None]] = (),
+        saved: SavedAlerts,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._bench = bench
         self._snapshot = snapshot
         self._selfmetrics = selfmetrics
         self._reader = reader
-        self._tell = tuple(tell)
+        self._saved = saved
+        self.tell: Callable[[Judged], None] | None = None
+        """Gets each new state of things, on the event loop."""
         self._clock = clock
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="judge")
         self._paces: dict[tuple[str, str], Pace] = {}
@@ -89,8 +96,9 @@ class Judge:
         self._changed.set()
 
     async def run(self) -> None:
-        """Judge until cancelled."""
+        """Judge until cancelled; alerts go on where they were when the daemon ended."""
         try:
+            await self._in_thread(self._resume, self._bench, round(self._clock() * 1000))
             while True:
                 await self._wait()
                 await self.cycle(self._clock())
@@ -105,7 +113,7 @@ class Judge:
             trim = now - self._trim_at >= TRIM_SECONDS
             if trim:
                 self._trim_at = now
-            verdicts = await self._in_thread(self._bench.judge, notes, due, trim)
+            verdicts = await self._in_thread(self._judge, self._bench, notes, due, trim)
             for key in due:
                 self._paces[key].next(self._clock())
             self._publish(now, verdicts)
@@ -113,6 +121,19 @@ class Judge:
     def missed(self) -> dict[tuple[str, str], int]:
         """Return how many evaluations of each group were left out because others took too long."""
         return {key: pace.missed for key, pace in self._paces.items()}
+
+    def _resume(self, bench: Bench, now_ms: int) -> None:
+        exported, saved_ms = self._saved.load()
+        try:
+            bench.take(exported, saved_ms, now_ms)
+        except ValueError as error:
+            log.error("alerts.state_refused", file=str(self._saved.path), reason=str(error))  # noqa: TRY400
+
+    def _judge(self, bench: Bench, notes: Notes, due: Sequence[GroupKey], trim: bool) -> list[Verdict]:
+        verdicts = bench.judge(notes, due, trim)
+        if verdicts:
+            self._saved.save(bench.export(), notes.at_ms)
+        return verdicts
 
     async def _wait(self) -> None:
         self._changed.clear()
@@ -139,14 +160,17 @@ class Judge:
             await self._selfmetrics.refresh(self._snapshot)
         notes = self._reader.look(round(now * 1000))
         if fresh:
-            notes.own = list(self._selfmetrics.process_samples())
+            own = self._selfmetrics.process_samples()
+            notes.own = [each for each in own if not each[0].name.startswith(ALERTS)]
         return notes
 
     def _publish(self, now: float, verdicts: Sequence[Verdict]) -> None:
         kept = {key: self.judged.verdicts[key] for key in self._paces if key in self.judged.verdicts}
-        self.judged = Judged(now, kept | {verdict.key: verdict for verdict in verdicts})
-        for tell in self._tell:
-            tell(self.judged)
+        verdicts_by_key = kept | {verdict.key: verdict for verdict in verdicts}
+        window = self._bench.window
+        self.judged = Judged(now, verdicts_by_key, window.written, window.bytes)
+        if self.tell is not None:
+            self.tell(self.judged)
 
-    async def _in_thread(self, work: Callable[[Unpack[Given]], T], *given: Unpack[Given]) -> T:
+    async def _in_thread(self, work: Callable[[Unpack[Given]], T], *given: *Given) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work, *given)

@@ -82,7 +82,7 @@ def test_the_keys_that_are_off_can_be_switched_on(tmp_path: Path) -> None:
     text = without_the_stops(EXAMPLE.read_text())
     for key in ("cert_file", "tokens", "- /etc/dbarchitect/metrics/*.yaml", "    engine: postgresql"):
         assert re.search(rf"^ *{re.escape(key)}", text, re.MULTILINE), key
-    for folder in (tmp_path / "metrics",):
+    for folder in (tmp_path / "metrics", tmp_path / "rules"):
         folder.mkdir()
     for name in ("tls.crt", "tls.key", "client.crt", "client.key", "ca.crt", "shop.yaml"):
         (tmp_path / name).write_text(
