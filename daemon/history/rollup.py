@@ -14,6 +14,9 @@ from rules.promql.values import ABSENT, ABSENT_BITS, STALE, STALE_BITS, Floats
 MINUTE_MS = 60_000
 
 
+_DIGITS = 15
+
+
 class Column(enum.StrEnum):
     """What a rollup says of a minute."""
 
@@ -24,47 +27,69 @@ class Column(enum.StrEnum):
 
 
 class Rollup(NamedTuple):
-    """Values of whole minutes; a minute's time is its end, which belongs to it."""
+    """Values of whole minutes; a minute's time is its end, which belongs to it.
+
+    NaN counts only where a minute has nothing else. A minute that ends with a staleness marker has it as
+    its last value, and in the other columns when there was no sample before it.
+    """
 
     times: Ints
-    columns: dict[Column, Floats]
+    last: Floats
+    min: Floats
+    max: Floats
+    sum: Floats
+    """To fifteen digits."""
+    counts: Floats
+    """Of the samples that are summed up; at least 1."""
+
+    def column(self, column: Column) -> Floats:
+        """Return one value a minute."""
+        if column is Column.MEAN:
+            return mean(self.sum, self.counts)
+        return {Column.LAST: self.last, Column.MIN: self.min, Column.MAX: self.max}[column]
+
+
+def mean(sums: Floats, counts: Floats) -> Floats:
+    """Return means; what is no number stays the same."""
+    found: Floats = np.where(np.isnan(sums) | (counts == 1), sums, sums / counts)
+    return found
 
 
 def rolled(times: Ints, values: Floats) -> Rollup:
-    """Roll up values[T, N] at ascending times.
-
-    NaN counts only where a minute has nothing else. A minute that ends with a staleness marker has it as
-    its last value, and in every column when there was no sample before it.
-    """
+    """Roll up values[T, N] at ascending times."""
     ends = -(-times // MINUTE_MS) * MINUTE_MS
     starts = np.flatnonzero(np.diff(ends, prepend=ends[0] - 1))
     bits = values.view(np.uint64)
-    stale, absent = bits == STALE_BITS, bits == ABSENT_BITS
+    absent = bits == ABSENT_BITS
+    marked = absent | (bits == STALE_BITS)
     number = ~np.isnan(values)
     counts = np.add.reduceat(number, starts, axis=0, dtype=np.int64)
-    nothing = np.where(
-        np.logical_and.reduceat(absent, starts, axis=0),
-        ABSENT,
-        np.where(np.logical_and.reduceat(stale | absent, starts, axis=0), STALE, np.nan),
-    )
-    given = {
-        Column.MIN: np.minimum.reduceat(np.where(number, values, np.inf), starts, axis=0),
-        Column.MAX: np.maximum.reduceat(np.where(number, values, -np.inf), starts, axis=0),
-        Column.MEAN: _means(np.where(number, values, 0.0), starts, counts),
-    }
-    columns = {column: np.where(counts > 0, found, nothing) for column, found in given.items()}
-    columns[Column.LAST] = _lasts(values, absent, starts)
-    return Rollup(ends[starts], columns)
-
-
-def _means(values: Floats, starts: NDArray[np.intp], counts: Ints) -> Floats:
+    no_sample = np.where(np.logical_and.reduceat(absent, starts, axis=0), ABSENT, STALE)
+    nothing = np.where(np.logical_and.reduceat(marked, starts, axis=0), no_sample, np.nan)
     with np.errstate(invalid="ignore", over="ignore"):
-        sums = np.add.reduceat(values, starts, axis=0)
-        means: Floats = sums / np.maximum(counts, 1)
-    # Values that are all alike have themselves as their mean, whatever the sum lost.
-    firsts = values[starts]
-    lows, highs = np.minimum.reduceat(values, starts, axis=0), np.maximum.reduceat(values, starts, axis=0)
-    return np.where(lows == highs, firsts, means)
+        sums = np.add.reduceat(np.where(number, values, 0.0), starts, axis=0)
+    return Rollup(
+        times=ends[starts],
+        last=_lasts(values, absent, starts),
+        min=np.where(
+            counts > 0, np.minimum.reduceat(np.where(number, values, np.inf), starts, axis=0), nothing
+        ),
+        max=np.where(
+            counts > 0, np.maximum.reduceat(np.where(number, values, -np.inf), starts, axis=0), nothing
+        ),
+        sum=np.where(counts > 0, _rounded(sums), nothing),
+        counts=np.maximum(counts, 1).astype(np.float64),
+    )
+
+
+def _rounded(values: Floats) -> Floats:
+    """Round to fifteen digits: sums of numbers with few decimals have few decimals again."""
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        places = _DIGITS - 1 - np.floor(np.log10(np.abs(values)))
+        scale = 10.0 ** np.where((places >= 0) & (places <= 22), places, 0.0)  # noqa: PLR2004 - exact powers
+        rounded = np.rint(values * scale) / scale
+    found: Floats = np.where((places >= 0) & (places <= 22), rounded, values)  # noqa: PLR2004
+    return found
 
 
 def _lasts(values: Floats, absent: NDArray[np.bool_], starts: NDArray[np.intp]) -> Floats:

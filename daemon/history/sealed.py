@@ -7,30 +7,32 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import numpy as np
+
 from daemon.history import database
-from daemon.history.chunk import pack
+from daemon.history.chunk import pack, unpack
 from daemon.history.fresh import SLOT_MS, Due
 from daemon.history.options import DAY_MS
 from daemon.history.planes import Ints
-from daemon.history.rollup import Column
+from daemon.history.rollup import Column, Rollup, mean
 from daemon.history.sheets import packed_series, unpacked_series
 from rules.labels import Labels
-from rules.promql.values import Floats
+from rules.promql.values import ABSENT, ABSENT_BITS, Floats
 
 CHUNK_SERIES = 64
 CHUNK_ROWS = 4096
+_OTHERS = ("min", "max", "sum", "count")
 _NAME = re.compile(r"(?P<kind>raw|minutes)-(?P<start>\d{8}T\d{4})\.db")
 _SCHEMA = """
 CREATE TABLE layout (id INTEGER PRIMARY KEY, series BLOB NOT NULL UNIQUE);
 CREATE TABLE posting (name TEXT NOT NULL, layout INTEGER NOT NULL, PRIMARY KEY (name, layout)) WITHOUT ROWID;
 CREATE TABLE chunk (
     id INTEGER PRIMARY KEY, layout INTEGER NOT NULL, first_ms INTEGER NOT NULL, last_ms INTEGER NOT NULL,
-    last BLOB NOT NULL, min BLOB, max BLOB, mean BLOB
+    last BLOB NOT NULL, min BLOB, max BLOB, sum BLOB, count BLOB
 );
 CREATE INDEX chunk_by_layout ON chunk (layout, first_ms);
 CREATE TABLE packed (
@@ -61,11 +63,20 @@ class SealedFile:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Some series at the same times, in one column (raw) or in four."""
+    """Some series at the same times: the values as they came, or rollups of them."""
 
     series: Sequence[Labels]
     times: Ints
-    columns: dict[Column, Floats]
+    last: Floats
+    others: tuple[Floats, ...] = ()
+    """Of rollups: the smallest, the largest, the sum, the count."""
+
+    @classmethod
+    def of_rollup(cls, series: Sequence[Labels], rollup: Rollup) -> Table:
+        """Make a table of minutes."""
+        # Many columns are all the same as the last values: those of slow probes, the maxima of counters.
+        others = [_unlike(given, rollup.last) for given in (rollup.min, rollup.max, rollup.sum)]
+        return cls(series, rollup.times, rollup.last, (*others, rollup.counts))
 
 
 def sealed_files(folder: Path) -> list[SealedFile]:
@@ -124,18 +135,19 @@ class Packer:
         return written
 
     def _add(self, table: Table) -> int:
-        blobs = {column: pack(table.times, values) for column, values in table.columns.items()}
+        blobs = [pack(table.times, values) for values in (table.last, *table.others)]
         self._connection.execute(
-            "INSERT INTO chunk (layout, first_ms, last_ms, last, min, max, mean)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO chunk (layout, first_ms, last_ms, last, min, max, sum, count)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 self._layout(table.series),
                 int(table.times[0]),
                 int(table.times[-1]),
-                *(blobs.get(column) for column in Column),
+                *blobs,
+                *[None] * (1 + len(_OTHERS) - len(blobs)),
             ),
         )
-        return sum(map(len, blobs.values()))
+        return sum(map(len, blobs))
 
     def _layout(self, series: Sequence[Labels]) -> int:
         data = packed_series(series)
@@ -159,23 +171,40 @@ def layouts_with(connection: sqlite3.Connection, name: str) -> Iterator[tuple[in
         "SELECT id, series FROM layout JOIN posting ON layout = id WHERE name = ?", (name,)
     )
     for layout, data in rows:
-        yield layout, _series(data)
+        yield layout, unpacked_series(data)
 
 
 def chunks_of(
     connection: sqlite3.Connection, layout: int, column: Column, start_ms: int, end_ms: int
-) -> Iterator[bytes]:
-    """Give the chunks of a layout that touch a range, both ends in it, in the order they were written."""
-    for (data,) in connection.execute(
-        f"SELECT {column.value} FROM chunk WHERE layout = ? AND first_ms <= ? AND last_ms >= ? ORDER BY id",  # noqa: S608 - one of four words
+) -> Iterator[tuple[bytes, ...]]:
+    """Give the chunks of a layout that touch a range, both ends in it, in the order they were written.
+
+    `values_of` makes values of them.
+    """
+    wanted = {Column.LAST: "last", Column.MEAN: "last, sum, count"}.get(column, f"last, {column.value}")
+    yield from connection.execute(
+        f"SELECT {wanted} FROM chunk WHERE layout = ? AND first_ms <= ? AND last_ms >= ? ORDER BY id",  # noqa: S608
         (layout, end_ms, start_ms),
-    ):
-        yield data
+    )
 
 
-@lru_cache(maxsize=1024)
-def _series(data: bytes) -> tuple[Labels, ...]:
-    return unpacked_series(data)
+def values_of(blobs: Sequence[bytes], places: Sequence[int]) -> tuple[Ints, Floats]:
+    """Return times[T], and the values of the series at these places; raise Damaged."""
+    times, last = unpack(blobs[0], places)
+    if len(blobs) == 1:
+        return times, last
+    given = unpack(blobs[1], places)[1]
+    same = given.view(np.uint64) == ABSENT_BITS
+    if len(blobs) == 2:  # noqa: PLR2004 - the last values, and others
+        return times, np.where(same, last, given)
+    counts = unpack(blobs[2], places)[1]
+    return times, np.where(same, last, mean(given, counts))
+
+
+def _unlike(given: Floats, last: Floats) -> Floats:
+    """Take out the columns that are the same as the last values."""
+    same = (given.view(np.uint64) == last.view(np.uint64)).all(axis=0)
+    return np.where(same, ABSENT, given)
 
 
 def _parts(table: Table) -> Iterator[Table]:
@@ -185,5 +214,6 @@ def _parts(table: Table) -> Iterator[Table]:
             yield Table(
                 table.series[places],
                 table.times[rows],
-                {name: values[rows, places] for name, values in table.columns.items()},
+                table.last[rows, places],
+                tuple(values[rows, places] for values in table.others),
             )

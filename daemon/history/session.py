@@ -13,11 +13,11 @@ import numpy as np
 import structlog
 
 from daemon.history import batch, database, fresh
-from daemon.history.chunk import Damaged, unpack
+from daemon.history.chunk import Damaged
 from daemon.history.errors import FileDamaged, FileFailed
 from daemon.history.planes import Ints
 from daemon.history.rollup import Column, rolled
-from daemon.history.sealed import SealedFile, chunks_of, layouts_with, names_in, sealed_files
+from daemon.history.sealed import SealedFile, chunks_of, layouts_with, names_in, sealed_files, values_of
 from daemon.history.sheets import Samples, Sheet, ordered, unpacked_series
 from daemon.history.wanted import Wanted
 from rules.labels import Labels
@@ -121,7 +121,7 @@ class Session:
         self._add_lately(lately, name)
         for labels, pieces in lately.items():
             rollup = rolled(*_one(pieces))
-            found.setdefault(labels, []).append((rollup.times, rollup.columns[column]))
+            found.setdefault(labels, []).append((rollup.times, rollup.column(column)))
         yield from self._joined(found)
 
     def _packed(
@@ -138,9 +138,9 @@ class Session:
                 places = self._wanted.places(series, name)
                 if not places:
                     continue
-                for data in chunks_of(connection, layout, column, self._start, self._end):
+                for blobs in chunks_of(connection, layout, column, self._start, self._end):
                     with self._watched(file.path):
-                        times, values = unpack(data, places)
+                        times, values = values_of(blobs, places)
                         if besides:
                             rows = ~np.isin((times - 1) // fresh.SLOT_MS * fresh.SLOT_MS, list(besides))
                             times, values = times[rows], values[rows]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -82,6 +83,7 @@ def packed_series(series: Sequence[Labels]) -> bytes:
     return seal(json.dumps([list(labels.items()) for labels in series], ensure_ascii=False).encode())
 
 
+@lru_cache(maxsize=1024)
 def unpacked_series(data: bytes) -> tuple[Labels, ...]:
     """Return the label sets; raise Damaged."""
     return tuple(labels_of((name, value) for name, value in pairs) for pairs in json.loads(unseal(data)))

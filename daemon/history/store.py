@@ -22,7 +22,7 @@ from daemon.history.options import HistoryOptions
 from daemon.history.planes import Ints
 from daemon.history.reader import Reader
 from daemon.history.retention import AgeGuard, fits, remove_old
-from daemon.history.rollup import Column, rolled
+from daemon.history.rollup import rolled
 from daemon.history.sealed import Packer, Table, sealed_file, sealed_files
 from daemon.history.sheets import Sheet, assembled
 from rules.labels import Labels
@@ -240,12 +240,11 @@ class Store:
 
 
 def _raw(sheet: Sheet) -> Table:
-    return Table(sheet.series, sheet.times, {Column.LAST: sheet.values})
+    return Table(sheet.series, sheet.times, sheet.values)
 
 
 def _minutes(sheet: Sheet) -> Table:
-    rollup = rolled(sheet.times, sheet.values)
-    return Table(sheet.series, rollup.times, rollup.columns)
+    return Table.of_rollup(sheet.series, rolled(sheet.times, sheet.values))
 
 
 def _locked(folder: Path) -> int:
