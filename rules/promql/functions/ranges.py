@@ -18,6 +18,8 @@ Judge: TypeAlias = Callable[[Ints, Floats], Floats]
 
 COLUMNS = 4096
 """How many columns are worked on at a time: what a loop over time touches stays in the cache."""
+WIDE = 512
+"""A block with as many columns gains nothing from being copied next to others."""
 
 
 def judged(matrix: Matrix, judge: Judge, *, least: int = 1) -> Vector:
@@ -40,20 +42,19 @@ def _blocks(segments: Sequence[Segment], least: int) -> Iterator[list[Segment]]:
         height = len(segment.times)
         if height < least:
             continue
-        for part in _narrow(segment):
-            width = widths.get(height, 0) + len(part.places)
-            if width > COLUMNS and height in pending:
-                yield pending.pop(height)
-                width = len(part.places)
-            widths[height] = width
-            pending.setdefault(height, []).append(part)
+        if len(segment.places) >= WIDE:
+            yield from ([part] for part in _narrow(segment))
+            continue
+        width = widths.get(height, 0) + len(segment.places)
+        if width > COLUMNS:
+            yield pending.pop(height)
+            width = len(segment.places)
+        widths[height] = width
+        pending.setdefault(height, []).append(segment)
     yield from pending.values()
 
 
 def _narrow(segment: Segment) -> Iterator[Segment]:
-    if len(segment.places) <= COLUMNS:
-        yield segment
-        return
     for first in range(0, len(segment.places), COLUMNS):
         part = slice(first, first + COLUMNS)
         yield Segment(segment.places[part], segment.times, segment.values[:, part])

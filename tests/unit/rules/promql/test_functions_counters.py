@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 
 from rules.errors import EvalError
+from rules.labels import labels_of
+from rules.promql import Expression, Vector
+from rules.window import Window
 from tests.fixtures.promql_samples import answer, only, same, samples
 
 STEADY = samples({'x{a="1"}': "0 10 20 30 40 50 60 70 80 90", 'x{a="2"}': "_ _ _ _ _ _ _ _ _ 5"})
@@ -139,3 +143,23 @@ def test_the_answer_is_the_same_for_few_and_for_many_columns() -> None:
         expected = only(one, f"{function}(x[10m])", 420)
         assert all(same(value, expected) for labels, value in found.items() if 'i="' in labels), function
         assert len(found) == 80
+
+
+def test_the_answer_is_the_same_for_thousands_of_columns() -> None:
+    window = Window()
+    widths = [500] * 10 + [600, 5000, 1]
+    for sheet, width in enumerate(widths):
+        labels = [labels_of({"__name__": "x", "s": str(sheet), "i": str(column)}) for column in range(width)]
+        start = np.arange(width) * 100.0
+        for place, step in enumerate([0, 7, 3, 9, 2]):
+            window.write(sheet, labels, place * 60_000 + sheet, start + step * 10)
+    for function in ("delta", "sum_over_time", "max_over_time"):
+        found = Expression(f"{function}(x[5m])").at(window, 270_000)
+        assert isinstance(found, Vector)
+        assert len(found) == sum(widths)
+        values = dict(found.items())
+        for sheet, width in enumerate(widths):
+            one = Expression(f'{function}(x{{s="{sheet}",i="{width - 1}"}}[5m])').at(window, 270_000)
+            assert isinstance(one, Vector)
+            ((labels, value),) = one.items()
+            assert values[labels] == value
