@@ -21,6 +21,7 @@ from daemon.http.options import HttpOptions
 from daemon.http.server import HttpServer
 from daemon.judge.court import Court
 from daemon.notify import SystemdNotifier
+from daemon.received.desk import Desk
 from daemon.schedule import Schedule
 from daemon.selfmetrics import SelfMetrics
 from daemon.snapshot import Snapshot
@@ -45,6 +46,8 @@ class App:
         self._snapshot = Snapshot(engines(), series_max_total=config.exposition.series_max_total)
         self._fleet: Fleet | None = None
         self._selfmetrics = SelfMetrics(version)
+        self._desk = Desk(Path(config.daemon.state_dir))
+        self._selfmetrics.registry.register(self._desk)
         self._court = Court(config, self._snapshot, self._selfmetrics, engines())
 
     async def run(self) -> None:
@@ -52,13 +55,15 @@ class App:
         _calm_collector()
         with held(Path(self._config.daemon.state_dir)):
             signals = Signals()
-            judge = self._court.judge
+            judge, desk = self._court.judge, self._desk
+            await desk.open()
             server = HttpServer(
                 http_options(self._config),
                 self._snapshot,
                 self._selfmetrics,
                 self._stale,
                 lambda: judge.judged,
+                desk,
             )
             await server.start()
             try:
@@ -66,6 +71,7 @@ class App:
                     await self._watch(signals, server)
             finally:
                 await server.stop()
+                await desk.close()
         log.info("daemon.stopped")
 
     async def _watch(self, signals: Signals, server: HttpServer) -> None:

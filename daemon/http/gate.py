@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import ipaddress
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import structlog
 from aiohttp import hdrs, web
@@ -50,10 +51,26 @@ class Refused(Exception):
         return web.json_response(body, status=self.status, headers=self.headers)
 
 
+@dataclass(frozen=True, slots=True)
+class Entrance:
+    """What is wanted of those who come to one path."""
+
+    scope: str = READ
+    takes_body: bool = False
+    token_always: bool = False
+    """Also where reading is free to all: whoever may change something must be known."""
+
+
+ENTRANCE = Entrance()
+
+
 class Gate:
     """Checks host, body and token of every request, and makes JSON of every error."""
 
-    def __init__(self, options: HttpOptions, listen: Listen) -> None:
+    def __init__(
+        self, options: HttpOptions, listen: Listen, special: Mapping[tuple[str, str], Entrance] | None = None
+    ) -> None:
+        self._special = dict(special or {})
         self._tokens = tuple(options.tokens)
         self._any_host = bool(listen.path)
         self._any_address = _is_wildcard(listen.host)
@@ -94,18 +111,22 @@ class Gate:
             raise Refused(
                 421, "this host name is not ours", "add it to http.allowed_hosts, or ask by address"
             )
-        if request.headers.get(hdrs.CONTENT_LENGTH, "0") != "0" or hdrs.TRANSFER_ENCODING in request.headers:
+        entrance = self._special.get((request.method, request.path), ENTRANCE)
+        has_body = (
+            request.headers.get(hdrs.CONTENT_LENGTH, "0") != "0" or hdrs.TRANSFER_ENCODING in request.headers
+        )
+        if has_body and not entrance.takes_body:
             raise Refused(
                 413, "no body is wanted", "send the request without one", headers={"Connection": "close"}
             )
-        if self._tokens and request.path != OPEN_PATH:
-            self._check_token(request.headers.getall(hdrs.AUTHORIZATION, []))
+        if (self._tokens or entrance.token_always) and request.path != OPEN_PATH:
+            self._check_token(request.headers.getall(hdrs.AUTHORIZATION, []), entrance.scope)
 
     def _knows(self, host: str) -> bool:
         name = _host_of(host)
         return name in self._hosts or (self._any_address and _is_address(name))
 
-    def _check_token(self, headers: Sequence[str]) -> None:
+    def _check_token(self, headers: Sequence[str], scope: str) -> None:
         challenge: dict[str, str] = {"WWW-Authenticate": 'Bearer realm="dbarchitect"'}
         scheme, _, shown = headers[0].partition(" ") if len(headers) == 1 else ("", "", "")
         if scheme.lower() != "bearer" or not shown.strip():
@@ -116,8 +137,8 @@ class Gate:
             raise Refused(
                 401, "this token is not known", "http.tokens lists those that are", headers=challenge
             )
-        if READ not in token.scopes:
-            raise Refused(403, f"the token {token.name!r} has no scope 'read'", "add it in http.tokens")
+        if scope not in token.scopes:
+            raise Refused(403, f"the token {token.name!r} has no scope {scope!r}", "add it in http.tokens")
 
     def _token(self, shown: str) -> Token | None:
         """Find the token; takes the same time whichever it is, and if it is none."""

@@ -12,19 +12,23 @@ from aiohttp import web
 from daemon.config.listen import UNIX, Listen, parse_listen
 from daemon.http import index
 from daemon.http.api import Api
-from daemon.http.gate import Gate
+from daemon.http.gate import Entrance, Gate
 from daemon.http.guard import Door
+from daemon.http.intake import PATH as INTAKE_PATH
+from daemon.http.intake import SIZE_MAX_BYTES, Intake
 from daemon.http.listening import CannotListen, close_all, open_sockets, remove_socket_file
 from daemon.http.metrics import MetricsPage
 from daemon.http.options import HttpOptions
 from daemon.http.rules_api import RulesApi
 from daemon.http.tls import RenewingTls
 from daemon.judge.judge import Judged
+from daemon.received.desk import Desk
 from daemon.selfmetrics import SelfMetrics
 from daemon.snapshot import Snapshot
 
 __all__ = ["CannotListen", "HttpOptions", "HttpServer"]
 _HEADERS_MAX = 64
+_INTAKE = Entrance(scope="intake", takes_body=True, token_always=True)
 _HANDSHAKE_SECONDS = 10.0
 _STOP_SECONDS = 5.0
 
@@ -39,13 +43,15 @@ class HttpServer:
         selfmetrics: SelfMetrics,
         stale: Callable[[], Sequence[str]] = tuple,
         judged: Callable[[], Judged] = Judged,
+        desk: Desk | None = None,
     ) -> None:
         self._options = options
         self._listen = parse_listen(options.listen)
         self._snapshot = snapshot
-        self._gate = Gate(options, self._listen)
+        self._intake = Intake(desk) if desk else None
+        self._gate = Gate(options, self._listen, {("POST", INTAKE_PATH): _INTAKE} if desk else {})
         self._api = Api(snapshot, selfmetrics, stale)
-        self._rules = RulesApi(judged)
+        self._rules = RulesApi(judged, desk.shown if desk else tuple)
         self._metrics = MetricsPage(snapshot, selfmetrics, aliases=options.aliases)
         self._servers: list[asyncio.Server] = []
         self._runner: web.AppRunner | None = None
@@ -102,7 +108,7 @@ class HttpServer:
         self.addresses = tuple(found)
 
     def _application(self) -> web.Application:
-        application = web.Application(middlewares=[self._gate.middleware()], client_max_size=1024)
+        application = web.Application(middlewares=[self._gate.middleware()], client_max_size=SIZE_MAX_BYTES)
         application.on_response_prepare.append(self._gate.add_headers)
         application.router.add_get("/", self._index)
         application.router.add_get("/metrics", self._metrics.get)
@@ -112,6 +118,8 @@ class HttpServer:
         application.router.add_get("/api/v1/series", self._api.series)
         application.router.add_get("/api/v1/metrics", self._api.metrics)
         application.router.add_get("/api/v1/statements", self._api.statements)
+        if self._intake is not None:
+            application.router.add_post(INTAKE_PATH, self._intake.post)
         application.router.add_get("/api/v1/alerts", self._rules.alerts)
         application.router.add_get("/api/v1/rules", self._rules.rules)
         return application
