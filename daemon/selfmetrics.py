@@ -38,6 +38,7 @@ BUDGET_LEFT = _gauge(
 )
 FRESHNESS = _gauge("freshness_seconds", "Time since the target last gave data.", unit="seconds")
 SERIES = _gauge("series", "Series that the target's probes give.")
+SERIES_MAX = _gauge("series_max", "Series that the target's probes may give.")
 SERIES_DROPPED = _gauge("series_dropped", "Series left out by a cap, or given twice.", "probe")
 PROBE_RUNS = _counter(
     "probe_runs", "Runs of a probe by outcome: ok, or the cause of its failure.", "probe", "outcome"
@@ -76,6 +77,7 @@ TARGET_METRICS: tuple[MetricDef, ...] = (
     BUDGET_LEFT,
     FRESHNESS,
     SERIES,
+    SERIES_MAX,
     SERIES_DROPPED,
     PROBE_RUNS,
     PROBE_SKIPPED,
@@ -99,7 +101,7 @@ PROCESS_METRICS: tuple[MetricDef, ...] = (
     _gauge("config_last_reload_successful", "0 while the last reload is one that was refused, else 1."),
 )
 """One of each per daemon, without the label `target`; `process_*` come with them."""
-_PER_TARGET = (COLLECTOR_STUCK, SESSIONS, DATABASE_SECONDS, BUDGET_LEFT, FRESHNESS, SERIES)
+_PER_TARGET = (COLLECTOR_STUCK, SESSIONS, DATABASE_SECONDS, BUDGET_LEFT, FRESHNESS, SERIES, SERIES_MAX)
 _PER_PROBE = (PROBE_DURATION, PROBE_LAST_SUCCESS, PROBE_INTERVAL)
 
 
@@ -229,6 +231,7 @@ class SelfMetrics:
             numbers.budget_left_seconds,
             age,
             state.series,
+            state.target.series_max,
         ]
 
 

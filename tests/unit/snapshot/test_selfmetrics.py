@@ -55,6 +55,7 @@ async def test_how_targets_and_probes_fare_is_told_in_numbers() -> None:
         of("target_up", engine="postgresql"): 1,
         of("freshness_seconds"): 7,
         of("series"): 2,
+        of("series_max"): 2,
         of("series_dropped", probe="p"): 5,
         of("sessions"): 2,
         of("budget_left_seconds"): 1.5,
