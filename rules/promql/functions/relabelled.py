@@ -5,49 +5,27 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from functools import cache
-from typing import Protocol, TypeAlias, cast
+from typing import TypeAlias
 
 from rules.errors import EvalError
 from rules.labels import NAME, Labels, schema
 from rules.promql.context import Context
 from rules.promql.functions.arguments import Evaluator, Function, text_at, vector_at
-from rules.promql.matchers import BadPattern, pattern
+from rules.promql.functions.replacement import replacement
+from rules.promql.matchers import BadPattern
 from rules.promql.tree import Call
 from rules.promql.values import Rows, Value, Vector, check_apart
-
-GROUP_MAX = 100_000_000
-"""A longer number in a replacement is a name."""
-
-
-class _Found(Protocol):
-    def group(self, number: int) -> str | None: ...
-
-
-class _Pattern(Protocol):
-    groups: int
-    groupindex: Mapping[str, int]
-
-    def fullmatch(self, text: str) -> _Found | None: ...
-
 
 Change: TypeAlias = Callable[[Labels], Labels]
 
 
 def _label_replace(call: Call, context: Context, evaluate: Evaluator) -> Value:
-    label, replacement, source, expression = (text_at(place, call) for place in range(1, 5))
+    label, template, source, expression = (text_at(place, call) for place in range(1, 5))
     try:
-        regex = cast("_Pattern", pattern(expression))
+        replaced = cache(replacement(expression, template).of)
     except BadPattern:
         raise EvalError(f"invalid regular expression in label_replace(): {expression}") from None
     _check_name(label, "destination", call)
-    template = _template(replacement, regex)
-
-    @cache
-    def replaced(value: str) -> str | None:
-        found = regex.fullmatch(value)
-        if found is None:
-            return None
-        return "".join([each if isinstance(each, str) else found.group(each) or "" for each in template])
 
     def change(labels: Labels) -> Labels:
         made = replaced(labels.get(source))
@@ -105,49 +83,6 @@ def _changed_rows(rows: Rows, change: Change) -> Rows:
     after = [change(labels) for labels in before]
     same = all(new is old for new, old in zip(after, before, strict=True))
     return rows if same else Rows(after)
-
-
-def _template(text: str, regex: _Pattern) -> list[str | int]:
-    """Take a replacement apart into texts and numbers of groups, by the rules of Go's regexp.Expand."""
-    parts: list[str | int] = []
-    while True:
-        before, dollar, text = text.partition("$")
-        parts.append(before)
-        if not dollar:
-            return parts
-        if text.startswith("$"):
-            parts.append("$")
-            text = text[1:]
-            continue
-        name, rest = _group_name(text)
-        if not name:
-            parts.append("$")
-            continue
-        text = rest
-        group = _group(name, regex)
-        if group is not None:
-            parts.append(group)
-
-
-def _group_name(text: str) -> tuple[str, str]:
-    """Return the name that follows a dollar and what comes after it; no name where it is malformed."""
-    braces = text.startswith("{")
-    start = int(braces)
-    end = start
-    while end < len(text) and (text[end] == "_" or text[end].isalpha() or text[end].isdecimal()):
-        end += 1
-    name = text[start:end]
-    if not braces:
-        return name, text[end:]
-    return (name, text[end + 1 :]) if text[end : end + 1] == "}" else ("", text)
-
-
-def _group(name: str, regex: _Pattern) -> int | None:
-    """Return the number of the group of this name or number; None when there is none."""
-    numeric = name.isascii() and name.isdecimal() and (name == "0" or name[0] != "0")
-    if numeric and int(name) < GROUP_MAX:
-        return int(name) if int(name) <= regex.groups else None
-    return regex.groupindex.get(name)
 
 
 RELABELLED: Mapping[str, Function] = {

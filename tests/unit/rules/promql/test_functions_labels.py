@@ -34,6 +34,11 @@ WINDOW = samples({'x{src="a-b",other="o"}': "1 2"})
         ("<$1|$2>", "(a-b)|(c)", "<a-b|>"),
         ("$é$1", "(.*)", "a-b"),
         ("new", "a-b", "new"),
+        ("${$1", "(.*)", "${a-b"),
+        ("$$$1$", "(.*)", "$a-b$"),
+        ("${1 }", "(.*)", "${1 }"),
+        ("$" + 5000 * "1", "(.*)", ""),
+        ("$1_", "(?P<n>.*)", ""),
     ],
 )
 def test_a_replacement_is_expanded_as_go_does(replacement: str, pattern: str, made: str) -> None:
