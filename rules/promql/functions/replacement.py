@@ -12,7 +12,7 @@ from rules.promql.matchers import pattern
 DIGITS_MAX = 9
 """A longer number names no group."""
 _REFERENCE = re.compile(r"\$(?:(\$)|\{(\w+)\}|(\w+))")
-"""Two dollars, `${name}`, or `$name` as far as letters, digits and underscores go; any other dollar is text."""
+"""Two dollars, `${name}`, or `$name` as far as letters, digits and underscores go."""
 
 
 class _Found(Protocol):
