@@ -13,9 +13,11 @@ import typer
 from collectors.strict_yaml import InvalidFile
 from daemon import config as configuration
 from daemon import log as logs
+from daemon.commands.alerts import alerts
 from daemon.commands.check import check
 from daemon.commands.demo import app as demo_app
 from daemon.commands.metrics import metrics
+from daemon.commands.rules import app as rules_app
 from daemon.commands.status import status
 from daemon.commands.top import top
 from daemon.state_dir import StateDirTaken, StateDirUnusable
@@ -86,8 +88,10 @@ def run(config: Annotated[Path, typer.Argument(help="The configuration file.")])
 
 app.command()(check)
 app.command()(status)
+app.command()(alerts)
 app.command()(top)
 app.command()(metrics)
+app.add_typer(rules_app, name="rules")
 app.add_typer(demo_app, name="demo")
 
 
