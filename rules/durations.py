@@ -41,8 +41,7 @@ def duration_text(ms: int) -> str:
         return "0s"
     parts = []
     for unit, size in _UNITS.items():
-        exact = unit in "ywd"  # these stand alone: 8d is written 8d, and 9d as 9d, never as 1w2d
-        if (exact and ms % size == 0) or not exact:
+        if unit not in ("y", "w") or ms % size == 0:  # 90d is easier to read than 12w6d
             count, ms = divmod(ms, size)
             if count:
                 parts.append(f"{count}{unit}")

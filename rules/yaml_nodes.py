@@ -22,6 +22,13 @@ MERGES_MAX = 20
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _NULLS = ("", "~", "null", "Null", "NULL")
 _INTEGER = re.compile(r"[-+]?[0-9][0-9_]*")
+_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*|(?!0[0-9])[0-9]+)(?:[eE][-+]?[0-9]+)?")
+_SPECIAL = {
+    ".nan": float("nan"),
+    ".inf": float("inf"),
+    "+.inf": float("inf"),
+    "-.inf": float("-inf"),
+}
 _TRUTH = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _TAGS = tuple(f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "seq", "map"))
 
@@ -134,18 +141,29 @@ class YamlFile:
         """Return a whole number; 0 for nothing."""
         if node is None or self.is_null(node):
             return 0
-        text = str(node.value) if isinstance(node, yaml.ScalarNode) and node.style is None else ""
+        text = str(node.value) if isinstance(node, yaml.ScalarNode) and not node.style else ""
         digits = text.replace("_", "")
         if not _INTEGER.fullmatch(text) or abs(int(digits[:30])) >= 1 << 63:
             self.problem(node, f"{what} must be a whole number")
             return 0
         return int(digits)
 
+    def number(self, node: yaml.Node | None, what: str) -> float:
+        """Return a number; 0 for nothing."""
+        if node is None or self.is_null(node):
+            return 0.0
+        text = str(node.value) if isinstance(node, yaml.ScalarNode) and not node.style else ""
+        try:
+            return _SPECIAL[text.lower()] if text.lower() in _SPECIAL else _number(text)
+        except ValueError:
+            self.problem(node, f"{what} must be a number", "write NaN as .nan, and infinity as .inf")
+            return 0.0
+
     def truth(self, node: yaml.Node | None, what: str) -> bool:
         """Return true or false; false for nothing."""
         if node is None or self.is_null(node):
             return False
-        if not isinstance(node, yaml.ScalarNode) or node.style is not None or node.value not in _TRUTH:
+        if not isinstance(node, yaml.ScalarNode) or node.style or node.value not in _TRUTH:
             self.problem(node, f"{what} must be true or false")
             return False
         return _TRUTH[node.value]
@@ -153,7 +171,7 @@ class YamlFile:
     @staticmethod
     def is_null(node: yaml.Node) -> bool:
         """Tell whether a node says that there is nothing."""
-        return isinstance(node, yaml.ScalarNode) and node.style is None and node.value in _NULLS
+        return isinstance(node, yaml.ScalarNode) and not node.style and node.value in _NULLS
 
     def _collect(self, node: yaml.MappingNode, found: dict[str, Field], depth: int) -> None:
         """Add the mapping's keys that are not there yet; merged ones come after its own."""
@@ -164,7 +182,7 @@ class YamlFile:
                 return
             if not isinstance(key, yaml.ScalarNode):
                 self.problem(key, "a key must be a plain word")
-            elif key.value == "<<" and key.style is None:
+            elif key.value == "<<" and not key.style:
                 merged.append(value)
             elif key.value in own:
                 line = found[key.value][0].start_mark.line + 1 if key.value in found else 0
@@ -207,6 +225,14 @@ class YamlFile:
                 message = "tags are not supported"
             if message:
                 raise InvalidFile([Problem(self.file, *_line_column(event.start_mark), message)])
+
+
+def _number(text: str) -> float:
+    if _FLOAT.fullmatch(text):
+        return float(text)
+    digits = text.lower().replace("_", "")
+    octal = re.fullmatch(r"([-+]?)0([0-7]+)", digits)
+    return float(int(f"{octal[1]}0o{octal[2]}" if octal else digits, 0))
 
 
 def _line_column(mark: Any) -> tuple[int, int]:  # noqa: ANN401 - yaml has two mark types
