@@ -23,7 +23,7 @@ class QuerySample(Protocol):
 class TemplateContext:
     """The alert's (or recorded series') labels and value, and what belongs to the place.
 
-    In Prometheus `labels` are those of the sample that the expression gave, `__name__` included if it has one.
+    In Prometheus `labels` are those of the sample that the expression gave, with `__name__` if it has one.
     `query` evaluates an expression at the rule's time; what it raises becomes the template's error.
     `time` is the rule's time in Unix seconds, for the function `now`.
     """

@@ -74,7 +74,7 @@ def format_number(value: float, verb: Verb) -> str | None:
 def format_whole(value: int, verb: Verb, *, unsigned: bool) -> str | None:
     """Return the whole number as the directive asks, or None if its letter is not for them."""
     if verb.letter in "cqU":
-        shown = format_rune(value, verb.letter, sharp=verb.sharp, plus=verb.plus)
+        shown = format_rune(value, verb.letter, verb.precision or 0, sharp=verb.sharp, plus=verb.plus)
         return verb.pad(shown, zeros=verb.letter != "U")
     base = {"v": 10, "d": 10, "b": 2, "o": 8, "O": 8, "x": 16, "X": 16}.get(verb.letter)
     if base is None:

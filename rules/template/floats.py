@@ -7,7 +7,7 @@ from decimal import Decimal
 
 
 def format_float(value: float, verb: str = "g", precision: int | None = None) -> str:
-    """Return the number in form `e`, `f` or `g` (or `E`, `G`); without a precision the shortest that is exact.
+    """Return the number in form `e`, `f`, `g`, `b` or `x`; without a precision the shortest that is exact.
 
     The shortest `g` takes an exponent below 1e-4 and from 1e+06 on.
     """

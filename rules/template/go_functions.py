@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable
 from urllib.parse import quote_plus
 
@@ -150,7 +149,7 @@ def _less(first: object, second: object) -> bool:
         raise CallFailed("invalid type for comparison")
     if isinstance(first, str) and isinstance(second, str):
         return to_bytes(first) < to_bytes(second)
-    return bool(operator.lt(first, second))
+    return isinstance(first, int | float) and isinstance(second, int | float) and first < second
 
 
 def _less_or_equal(first: object, second: object) -> bool:

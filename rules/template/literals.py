@@ -26,6 +26,8 @@ def number(position: int, source: str, kind: str) -> Number:
         return Number(position, source, code, code, float(code))
     if kind == "complex" or source.endswith("i"):
         raise BadLiteral(f"complex numbers are not supported: {quote(source)}")
+    if len(source) > _LONGEST:
+        raise BadLiteral(f"number of more than {_LONGEST} characters")
     whole = _whole(source)
     if whole is not None and _LEAST <= whole <= _MOST_UNSIGNED:
         integer = whole if whole <= _MOST else None
@@ -54,7 +56,8 @@ def parse_float(text: str) -> float:
 
 _LEAST, _MOST, _MOST_UNSIGNED = -(2**63), 2**63 - 1, 2**64 - 1
 _DECIMAL = re.compile(
-    r"[+-]?(?:[0-9](?:_?[0-9])*\.?(?:[0-9](?:_?[0-9])*)?|\.[0-9](?:_?[0-9])*)(?:[eE][+-]?[0-9](?:_?[0-9])*)?", re.ASCII
+    r"[+-]?(?:[0-9](?:_?[0-9])*\.?(?:[0-9](?:_?[0-9])*)?|\.[0-9](?:_?[0-9])*)(?:[eE][+-]?[0-9](?:_?[0-9])*)?",
+    re.ASCII,
 )
 _HEXADECIMAL = re.compile(
     r"[+-]?0[xX](?:(?:_?[0-9a-fA-F])+\.?(?:[0-9a-fA-F](?:_?[0-9a-fA-F])*)?|\.[0-9a-fA-F](?:_?[0-9a-fA-F])*)"
@@ -68,6 +71,7 @@ _ESCAPE = re.compile(
     r"\\(?:([abfnrtv\\'\"])|x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([0-7]{3}))"
 )
 _SINGLE = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "\\": "\\"}
+_LONGEST = 400
 _LAST_BYTE = 0xFF
 _LAST_CODE = 0x10FFFF
 
@@ -134,10 +138,7 @@ def _whole(source: str) -> int | None:
     bare = digits.lstrip("+-")
     if len(bare) > 1 and bare[0] == "0" and bare[1].isdigit():
         return int(digits, 8)
-    return int(digits, 0) if len(bare) < _LONGEST else _MOST_UNSIGNED + 1
-
-
-_LONGEST = 80
+    return int(digits, 0)
 
 
 def _real(position: int, source: str) -> Number:

@@ -1,4 +1,4 @@
-"""The parsed template: what the parser makes and the interpreter walks; each node prints itself as Go does."""
+"""The parsed template, as the parser makes it; each node prints itself as Go prints it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Go's Sprintf: directives with flags, widths, precisions, argument numbers, and its notes on what is wrong."""
+"""Go's Sprintf: directives with flags, widths, precisions and argument numbers, and its notes on errors."""
 
 from __future__ import annotations
 

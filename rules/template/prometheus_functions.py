@@ -24,13 +24,6 @@ from rules.template.signature import SAMPLE, SAMPLES, Function
 from rules.template.values import ANY, GoMap, Html, Pointer, Samples, Struct
 from rules.template.words import title, to_lower, to_upper
 
-PROMETHEUS_NAMES = frozenset(
-    """query first label value strvalue args reReplaceAll safeHtml match title toUpper toLower graphLink
-    tableLink sortByLabel stripPort stripDomain humanize humanize1024 humanizeDuration humanizePercentage
-    humanizeTimestamp toTime toDuration now pathPrefix externalURL parseDuration urlQueryEscape""".split()
-)
-"""All functions of Prometheus 3; `tmpl` is only for consoles and therefore unknown here, as it is there."""
-
 
 def prometheus_functions(context: TemplateContext) -> dict[str, Function]:
     """Return Prometheus' functions for one expansion."""
@@ -125,3 +118,6 @@ _FUNCTIONS: dict[str, Function] = {
     "toTime": _on_any(to_time),
     "toDuration": _on_any(to_duration),
 }
+
+PROMETHEUS_NAMES = frozenset(_FUNCTIONS) | {"query", "now", "externalURL", "pathPrefix"}
+"""All functions of Prometheus 3; `tmpl` is only for consoles and therefore unknown here, as it is there."""

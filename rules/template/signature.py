@@ -30,7 +30,7 @@ class Function:
         return self.takes[min(index, len(self.takes) - 1)] if self.variadic else self.takes[index]
 
     def check_count(self, name: str, given: int, written: int) -> None:
-        """Refuse a call with too few or too many arguments; `written` leaves out the one from the pipeline."""
+        """Refuse a call with too few or too many arguments; `written` counts without the piped one."""
         if self.variadic:
             least = len(self.takes) - 1
             if given < least:

@@ -6,14 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rules.template.context import TemplateContext
+from rules.template.cursor import ParseError
 from rules.template.errors import TemplateError
+from rules.template.evaluator import RunError
 from rules.template.go_functions import GO_FUNCTIONS
-from rules.template.interpreter import RunError, run
+from rules.template.interpreter import run
 from rules.template.nodes import Statement
-from rules.template.parser import ParseError, parse_tree
+from rules.template.parser import parse_tree
 from rules.template.prometheus_functions import PROMETHEUS_NAMES, prometheus_functions
 from rules.template.quoting import printable, quote
-from rules.template.values import ANY, GoMap, Struct
+from rules.template.values import GoMap, Struct
 
 LONGEST_TEMPLATE = 64 << 10
 """How long the text of a template may be, in bytes."""
@@ -59,7 +61,9 @@ def parse(text: str, name: str = "") -> Template:
     try:
         size = len(text.encode())
     except UnicodeEncodeError as error:
-        raise TemplateError("the text is not valid UTF-8", *_place(text, error.start + len(_PRELUDE))) from None
+        raise TemplateError(
+            "the text is not valid UTF-8", *_place(text, error.start + len(_PRELUDE))
+        ) from None
     if size > LONGEST_TEMPLATE:
         raise TemplateError(f"the template is longer than {LONGEST_TEMPLATE} bytes", 1, 1)
     try:
@@ -88,7 +92,8 @@ _PRELUDE = (
 )
 _NAMES = frozenset(GO_FUNCTIONS) | PROMETHEUS_NAMES
 _DATA_TYPE = (
-    "struct { Labels map[string]string; ExternalLabels map[string]string; ExternalURL string; Value interface {} }"
+    "struct { Labels map[string]string; ExternalLabels map[string]string; "
+    "ExternalURL string; Value interface {} }"
 )
 
 

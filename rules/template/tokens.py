@@ -143,10 +143,13 @@ class _Lexer:
         character = self._text[self._at]
         if character in SPACES:
             return self._spaces()
-        if character in _QUOTED:
-            return self._quoted(character)
         if character == "`":
             return self._raw()
+        if character in _QUOTED:
+            return self._quoted(character)
+        return self._operand(character)
+
+    def _operand(self, character: str) -> str:
         # A dot that ends the text is taken for a number, as in Go.
         if character == "." and self._at + 1 < len(self._text) and not self._digit(self._at + 1):
             return self._name("field")
@@ -154,9 +157,7 @@ class _Lexer:
             return self._name("variable")
         if character in "+-." or self._digit(self._at):
             return self._number()
-        if _alphanumeric(character):
-            return self._word()
-        return self._mark(character)
+        return self._word() if _alphanumeric(character) else self._mark(character)
 
     def _spaces(self) -> str:
         # A space that belongs to a trim marker before the end is not ours.
@@ -167,7 +168,9 @@ class _Lexer:
     def _quoted(self, mark: str) -> str:
         self._at += 1
         while self._at < len(self._text) and self._text[self._at] not in (mark, "\n"):
-            self._at += 2 if self._text[self._at] == "\\" and self._text[self._at + 1 : self._at + 2] != "\n" else 1
+            self._at += (
+                2 if self._text[self._at] == "\\" and self._text[self._at + 1 : self._at + 2] != "\n" else 1
+            )
         if self._text[self._at : self._at + 1] != mark:
             raise _LexError(f"unterminated {_QUOTED[mark]}")
         self._at += 1
