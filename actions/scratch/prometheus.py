@@ -45,15 +45,20 @@ class ScratchPrometheus:
         place: Place | None = None,
         name: str = "prometheus",
         interval: float = 1.0,
+        receives: bool = False,
         deadline: float = 30.0,
     ) -> None:
-        """Name each target by its URL (label `instance`); `deadline` is in seconds, for each step."""
+        """Name each target by its URL (label `instance`); `deadline` is in seconds, for each step.
+
+        `receives`: it takes samples by remote write, at /api/v1/write.
+        """
         self.host = "127.0.0.1"
         self.port = 0
         self._urls = tuple(urls)
         self._given_place = place
         self._name = name
         self._interval = interval
+        self._more = ("--web.enable-remote-write-receiver",) if receives else ()
         self._deadline = deadline
         self._process: ServerProcess | None = None
         self._exit = contextlib.AsyncExitStack()
@@ -118,7 +123,7 @@ class ScratchPrometheus:
             self._process = await ServerProcess.start(
                 program, f"--config.file={self._room}/prometheus.yml",
                 f"--storage.tsdb.path={self._room}/data",
-                f"--web.listen-address={self.host}:{self.port}", "--log.level=warn",
+                f"--web.listen-address={self.host}:{self.port}", "--log.level=warn", *self._more,
                 account=self._place.account, cwd=self._place.path, log=log,
             )  # fmt: skip
             if await self._ready(self._process):
