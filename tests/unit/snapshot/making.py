@@ -92,6 +92,7 @@ def give(
     database: str = "",
     failure: Failure | None = None,
     dropped: int = 0,
+    at: float = 5.0,
 ) -> None:
     info = info or probe("p")
     snapshot.record(
@@ -99,7 +100,7 @@ def give(
         Observation(
             probe=info.name,
             database=database,
-            at=5.0,
+            at=at,
             took_seconds=0.1,
             frames=frames,
             failure=failure,
