@@ -14,7 +14,7 @@ BIN := .venv/bin
 COMPILE = $(BIN)/uv --no-config pip compile pyproject.toml --quiet --universal --python-version 3.11 \
 	--generate-hashes --annotation-style line --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" $(UPGRADE)
 
-.PHONY: help demo test lint format venv servers lock docs bench-collect clean
+.PHONY: help demo test lint format venv servers lock docs bench-collect bench-history clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,8 +54,12 @@ docs: .venv/.test ## write docs/metrics.md from the catalogue
 bench-collect: .venv/.test servers ## what watching costs, beside prometheus-postgres-exporter on the same server (ARGS="--quick")
 	@$(BIN)/python -m tests.bench.collect $(ARGS)
 
+bench-history: .venv/.test ## which engine keeps the history best; DuckDB comes into .bench for it (ARGS="--targets 10")
+	@$(BIN)/uv --no-config pip install --quiet --target .bench --no-deps duckdb==2.0.0 pyarrow==26.0.1
+	PYTHONPATH=.bench $(BIN)/python -m tests.bench.history $(ARGS)
+
 clean: ## remove the environment, the unpacked servers and all caches
-	rm -rf .venv .servers .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
+	rm -rf .venv .servers .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
 
 # The test packages include those of the demo: where they are, `make demo` has nothing to do.
 .venv/.demo: requirements/demo.txt pyproject.toml

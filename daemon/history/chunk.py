@@ -111,7 +111,8 @@ def _forms(values: Floats) -> tuple[Bytes, Ints]:
         if not left.size:
             break
         given = values[:, left]
-        scaled = np.rint(given * 10.0**decimals)
+        with np.errstate(over="ignore"):
+            scaled = np.rint(given * 10.0**decimals)
         small = (np.abs(scaled) < _LARGEST).all(axis=0)
         whole = np.where(small, scaled, 0.0).astype(np.int64)
         same = small & (_scaled_back(whole, decimals).view(np.uint64) == given.view(np.uint64)).all(axis=0)

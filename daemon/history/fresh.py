@@ -94,9 +94,10 @@ class Fresh:
             self._connection.execute(
                 "DELETE FROM batch WHERE slot = ? AND shard = ? AND seq <= ?", (due.slot, due.shard, due.upto)
             )
-            self._connection.execute("DELETE FROM layout WHERE slot < (SELECT min(slot) FROM batch)")
-        oldest = min((one.slot for one in self.due()), default=None)
-        if oldest is not None and any(layout.slot < oldest for layout in self._layouts.by_id.values()):
+            left = self._connection.execute("SELECT min(slot) FROM batch").fetchone()[0]
+            oldest = due.slot + 1 if left is None else int(left)
+            self._connection.execute("DELETE FROM layout WHERE slot < ?", (oldest,))
+        if any(layout.slot < oldest for layout in self._layouts.by_id.values()):
             self._layouts = self._layouts.without_before(oldest)
 
     def drop_oldest(self) -> int:

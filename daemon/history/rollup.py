@@ -51,7 +51,8 @@ class Rollup(NamedTuple):
 
 def mean(sums: Floats, counts: Floats) -> Floats:
     """Return means; what is no number stays the same."""
-    found: Floats = np.where(np.isnan(sums) | (counts == 1), sums, sums / counts)
+    with np.errstate(invalid="ignore"):
+        found: Floats = np.where(np.isnan(sums) | (counts == 1), sums, sums / counts)
     return found
 
 

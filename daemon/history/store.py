@@ -150,9 +150,7 @@ class Store:
     def _due(self, now_ms: int) -> Due | None:
         found: list[Due] = []
         self._tried("look", lambda: found.extend(self._opened().due()))
-        now = (now_ms - 1) // SLOT_MS
-        open_slots = {now} if now_ms - now * SLOT_MS > GRACE_MS else {now, now - 1}
-        return next((one for one in found if one.slot not in open_slots), None)
+        return next((one for one in found if not _is_open(one.slot, now_ms)), None)
 
     def _seal(self, due: Due) -> None:
         held = self._opened()
@@ -237,6 +235,10 @@ class Store:
         if held is not None:
             self.counts.damaged += held.damaged
             held.close()
+
+
+def _is_open(slot: int, now_ms: int) -> bool:
+    return slot * SLOT_MS - GRACE_MS < now_ms <= (slot + 1) * SLOT_MS + GRACE_MS
 
 
 def _raw(sheet: Sheet) -> Table:
