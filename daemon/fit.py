@@ -19,10 +19,8 @@ def fit(new: Held, old: Held | None, others: Sequence[Held], fixed: Held, most: 
     the lowest rank go; among the rows of the new answer those that were shown before stay, otherwise
     each run would bring other series. Return True when nothing but the new answer was touched.
     """
-    new.alone = old is not None and old.alone and _same_series(new, old)
-    new.size = sum(block.size for block in new.blocks)
-    if new.alone and new.size + sum(held.size for held in others) <= most:
-        return True  # the same series as before, and room for all: nearly every run ends here
+    if fits_as_before(new, old, most - sum(held.size for held in others)):
+        return True
     ranked = sorted([new, *others], key=lambda held: held.rank)
     touched = not new.alone and _drop_repeats(new, _places([fixed, *ranked]))
     places = _places(ranked)
@@ -37,6 +35,13 @@ def fit(new: Held, old: Held | None, others: Sequence[Held], fixed: Held, most: 
             _replace((held, index), _only_rows(block, _rows_that_fit(block, room, members)))
         room -= held.blocks[index].count
     return False
+
+
+def fits_as_before(new: Held, old: Held | None, room: int) -> bool:
+    """Tell whether an answer has the series of the last one, and room for all: nearly every one has."""
+    new.alone = old is not None and old.alone and _same_series(new, old)
+    new.size = sum(block.size for block in new.blocks)
+    return new.alone and new.size <= room
 
 
 def _places(ranked: Sequence[Held]) -> list[Place]:

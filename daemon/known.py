@@ -103,6 +103,8 @@ class TargetState:
         self.scraped_at = float("-inf")
         """Monotonic seconds."""
         self.has_text = False
+        self.size = 0
+        """The most series that everything held can have; as it was when it was fitted in."""
         self.shown = 0
         """Series after the last answer; some may have become stale since."""
 

@@ -23,7 +23,7 @@ from collectors.model import (
     Up,
 )
 from daemon.block import Block, Layout, continued
-from daemon.fit import fit
+from daemon.fit import fit, fits_as_before
 from daemon.known import Held, TargetState
 
 UP = "up"
@@ -89,8 +89,7 @@ class Snapshot:
             state.answered_at = self.clock()
         else:
             state.held.clear()
-            self._show(state, 0)
-            state.shown = 0
+            self._show_anew(state)
         engine = self.engines.get(state.target.engine)
         if engine is not None:
             metric = engine.up_metric
@@ -180,27 +179,38 @@ class Snapshot:
     def _hold(self, state: TargetState, observation: Observation, info: ProbeInfo) -> None:
         key = (observation.probe, observation.database)
         old = state.held.get(key)
-        others = [each for each in state.held.values() if each is not old]
         before = old.blocks if old else []
         blocks = self._blocks(state, observation.probe, observation.frames, observation.at, before)
         every = info.every_seconds or state.target.interval_seconds
         until = self.clock() + max(3 * every, every + 2 * info.within_seconds)
         held = Held(*key, info.cost, blocks, until, left_out=observation.dropped)
-        fixed = Held("", "", Cost.LIGHT, state.up_blocks, until)
-        calm = fit(held, old, others, fixed, self._room(state))
+        room = self._room(state)
+        calm = fits_as_before(held, old, room - state.size + (old.size if old else 0))
+        if not calm:
+            fixed = Held("", "", Cost.LIGHT, state.up_blocks, until)
+            others = [each for each in state.held.values() if each is not old]
+            calm = fit(held, old, others, fixed, room)
         held.blocks = continued(held.blocks, before)
         # In the old one's place: the order of a page stays the same.
         state.held[key] = held
         for each in (held,) if calm else state.held.values():
             each.shown = sum(block.count for block in each.blocks)
-        self._show(state, state.shown + held.shown - (old.shown if old else 0) if calm else state.series)
+        if calm:
+            state.size += held.size - (old.size if old else 0)
+            self._show(state, state.shown + held.shown - (old.shown if old else 0))
+        else:
+            self._show_anew(state)
         self._next_expiry = min(self._next_expiry, until)
 
     def _forget(self, state: TargetState, keys: Collection[tuple[str, str]]) -> None:
         for key in keys:
             del state.held[key]
         if keys:
-            self._show(state, state.series)
+            self._show_anew(state)
+
+    def _show_anew(self, state: TargetState) -> None:
+        state.size = sum(held.size for held in state.held.values())
+        self._show(state, state.series)
 
     def _show(self, state: TargetState, series: int) -> None:
         self._shown += series - state.shown

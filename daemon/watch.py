@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import time
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -28,7 +28,7 @@ _EARLY = 0.1
 """A probe is due a tenth of a tick early: a tick that comes a little sooner must not cost a whole one."""
 LINE_SECONDS = 60.0
 _TOGETHER = 0.3
-"""In a database that is being visited a probe may come so much of its period early."""
+"""In a database that is being visited, one of several, a probe may come so much of its period early."""
 _SPREAD = 0.1
 """Slow probes move by up to a tenth of their period, so that those of many targets drift apart."""
 _SPREAD_TICKS = 0.5
@@ -88,6 +88,9 @@ class Watch:
         self._began = time.monotonic()
         self._settle_seconds = settle_seconds
         self._spoken = _Spoken()
+        self._plan: Sequence[ProbeInfo] = ()
+        self._in_order: dict[Scope, Sequence[ProbeInfo]] = {}
+        """The plan by scope, light probes first."""
         self.lanes = self._new_lanes()
 
     def tick(self) -> None:
@@ -128,27 +131,34 @@ class Watch:
             return
         self._numbers.stuck = False
         plan = observer.plan()
-        self._snapshot.keep_probes(self.target.name, [info.name for info in plan])
+        if plan != self._plan:
+            self._plan = plan
+            self._in_order = {scope: _sorted(plan, scope) for scope in Scope}
+            self._snapshot.keep_probes(self.target.name, [info.name for info in plan])
         self._snapshot.keep_databases(self.target.name, observer.databases())
         self._snapshot.reject(self.target.name, observer.rejections())
-        for info in self._sorted(plan, Scope.SERVER):
-            await self._run_if_due(lane, observer, info, "")
+        for info in self._in_order[Scope.SERVER]:
+            if self._is_due(info, "", time.monotonic()):
+                await self._run(lane, observer, info, "")
 
     async def _database_cycle(self, lane: Lane) -> None:
         observer = self.observer
         if not self._is_up():
             return
-        probes = self._sorted(observer.plan(), Scope.DATABASE)
-        for database in observer.databases() if probes else ():
+        probes = self._in_order.get(Scope.DATABASE, ())
+        databases = observer.databases() if probes else ()
+        for database in databases:
             now = time.monotonic()
             if not any(self._is_due(info, database, now) for info in probes):
                 continue
             # A visit costs a session: what is nearly due comes along, or every probe would be a visit.
+            together = _TOGETHER if len(databases) > 1 else 0.0
             for info in probes:
-                ahead = _TOGETHER * (info.every_seconds or self.target.interval_seconds)
+                ahead = together * (info.every_seconds or self.target.interval_seconds)
                 if not self._is_up():
                     return
-                await self._run_if_due(lane, observer, info, database, ahead)
+                if self._is_due(info, database, time.monotonic() + ahead):
+                    await self._run(lane, observer, info, database)
 
     def _is_up(self) -> bool:
         return self.last_up is not None and self.last_up.up
@@ -167,15 +177,9 @@ class Watch:
         share = zlib.crc32(f"{self.target.name}/{what}".encode()) / 2**32
         return self._began + share * min(info.every_seconds, self._settle_seconds)
 
-    @staticmethod
-    def _sorted(plan: Iterable[ProbeInfo], scope: Scope) -> list[ProbeInfo]:
-        return sorted((info for info in plan if info.scope is scope), key=lambda info: _ORDER[info.cost])
-
-    async def _run_if_due(
-        self, lane: Lane, observer: Observer, info: ProbeInfo, database: str, ahead: float = 0.0
-    ) -> None:
+    async def _run(self, lane: Lane, observer: Observer, info: ProbeInfo, database: str) -> None:
         now = time.monotonic()
-        if lane.written_off() or not self._is_due(info, database, now + ahead):
+        if lane.written_off():
             return
         distress = self.last_up.distress if self.last_up else ""
         if refusal := self.budget.refusal(info.cost, now, distress):
@@ -256,3 +260,7 @@ class Watch:
             log.warning("probe.failed", **place, cause=cause, reason=observation.failure.message)
         else:
             log.info("probe.works_again", **place)
+
+
+def _sorted(plan: Iterable[ProbeInfo], scope: Scope) -> list[ProbeInfo]:
+    return sorted((info for info in plan if info.scope is scope), key=lambda info: _ORDER[info.cost])

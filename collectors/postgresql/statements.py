@@ -17,6 +17,8 @@ MOST = 100
 FULL_SECONDS = 120.0
 """How often all statements are read, to choose among them and to add up the rest; in between only those
 that have series: reading thousands costs the server and us most of what watching costs."""
+_EARLY = 0.9
+"""What comes a little early counts: the next run may be half a minute later."""
 FIRST_FULL_RUNS = 2
 """All are read until the choice has seen this much: a newcomer needs two full readings."""
 CHEAP_ENTRIES = 1000
@@ -99,7 +101,7 @@ class TopFrames:
         identity = session.facts.identity
         settled = self._members and self._full_runs >= self._first_full_runs
         many = self._most > 0 and self._entries > max(self._most, self._cheap_entries)
-        if settled and many and self._now() < self._full_at + self._full_seconds:
+        if settled and many and self._now() < self._full_at + _EARLY * self._full_seconds:
             # As text: for arrays of numbers the driver would have to learn a type in each session, dearly.
             queryids = list({str(key[2]) for key in self._members})
             rows = await session.fetch(f"{asked.sql} where s.queryid = any($1::text[]::int8[])", queryids)

@@ -69,14 +69,19 @@ class LastPages:
         out: list[bytes] = []
         size = 0
         for run, known in zip(runs, kept, strict=True):
-            text = known
-            if text is None:
-                lines: list[bytes] = []
-                for name, place in run.places:
-                    family = family_of(place, blocks, extra)
-                    await append(lines, name, family, names, clock, openmetrics=openmetrics)
-                text = b"".join(lines)
-            texts.append(None if run.own else text)
+            lines: list[bytes] = []
+            long, whole = 0, not run.own
+            for name, place in run.places if known is None else ():
+                before = len(lines)
+                family = family_of(place, blocks, extra)
+                await append(lines, name, family, names, clock, openmetrics=openmetrics)
+                long += sum(map(len, lines[before:]))
+                if long >= PIECE_BYTES:
+                    yield b"".join([*out, *lines])
+                    out, size, lines, long = [], 0, [], 0
+                    whole = False  # it would be in memory twice, and a frame of that size changes often
+            text = b"".join(lines) if known is None else known
+            texts.append(text if whole else None)
             out.append(text)
             size += len(text)
             if size >= PIECE_BYTES:

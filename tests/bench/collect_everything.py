@@ -22,8 +22,10 @@ from tests.bench.collect_watchers import (
 )
 from tests.bench.collect_workload import Workload
 
-INTERVAL_SECONDS = 30.0
-"""The pace of the built-in probe `statements`, so that each scrape finds everything collected anew."""
+INTERVAL_SECONDS = 15.0
+_SLOWER = "statements"
+"""Our own probe of statements has a pace of 30 s: every other scrape finds it anew. In the wall time it counts
+each time."""
 _LIFTED = {"series_max": 2_000_000, "database_time_per_minute": "1m", "interval": f"{INTERVAL_SECONDS:g}s"}
 _BUILT_IN = ("every_table", "every_table_io")
 
@@ -89,7 +91,7 @@ async def _collect_ms(one: Scraped) -> float:
         sum(
             probe["took_seconds"] or 0.0
             for probe in probes
-            if probe["every_seconds"] and probe["every_seconds"] <= INTERVAL_SECONDS
+            if probe["name"] == _SLOWER or 0 < (probe["every_seconds"] or 0) <= INTERVAL_SECONDS
         )
         * 1000
     )
