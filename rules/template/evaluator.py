@@ -21,11 +21,11 @@ from rules.template.reading import read_field
 from rules.template.signature import VALUE, Function, accept, accept_constant, accept_nil, constant
 from rules.template.values import NO_VALUE, is_true
 
-MOST_STEPS = 200_000
+MOST_STEPS = 50_000
 """How many nodes a template may evaluate, and runs of loops' bodies, in one expansion."""
 
-MOST_CHARACTERS = 32 << 20
-"""How many characters the functions of one expansion may read and write in all."""
+MOST_CHARACTERS = 8 << 20
+"""How many characters, entries of maps and variables one expansion may go through in all."""
 
 DEEPEST = 100
 """How deep templates, control structures and parentheses may be in each other while they run."""
@@ -129,6 +129,7 @@ class Evaluator:
         return receiver
 
     def _value_of(self, name: str) -> object:
+        self.spend(len(self.variables))
         for known, value in reversed(self.variables):
             if known == name:
                 return value
@@ -168,7 +169,7 @@ class Evaluator:
         except CallFailed as error:
             self.at(node)
             raise CallFailed(f"error calling {name}: {error}") from None
-        self._count([*values, result])
+        self.spend(sum(len(value) for value in (*values, result) if isinstance(value, str)))
         return result
 
     def _argument(self, node: Operand, wanted: str, dot: object) -> object:
@@ -202,10 +203,11 @@ class Evaluator:
         if self.depth > DEEPEST:
             raise OverLimit(f"exceeded maximum template depth ({DEEPEST})")
 
-    def _count(self, values: list[object]) -> None:
-        self._characters += sum(len(value) for value in values if isinstance(value, str))
+    def spend(self, size: int) -> None:
+        """Count what is gone through."""
+        self._characters += size
         if self._characters > MOST_CHARACTERS:
-            raise OverLimit(f"functions work on more than {MOST_CHARACTERS} characters")
+            raise OverLimit(f"the template goes through more than {MOST_CHARACTERS} characters")
 
     def error(self, message: str) -> RunError:
         """Return an error at the node that is evaluated."""

@@ -107,6 +107,8 @@ class _Interpreter(Evaluator):
         return True
 
     def _elements(self, value: object, branch: Branch) -> Iterable[tuple[object, object]]:
+        if isinstance(value, Samples | GoMap):
+            self.spend(8 * len(value))
         if isinstance(value, Samples):
             return enumerate(list(value))
         if isinstance(value, GoMap):

@@ -9,7 +9,7 @@ from typing import Any
 import re2
 
 from rules.template.errors import CallFailed, OverLimit
-from rules.template.printing import LONGEST
+from rules.template.printing import LONGEST, MOST_PIECES
 from rules.template.quoting import to_bytes, to_text
 
 
@@ -53,7 +53,7 @@ _IN_GO = {
 }
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def _compiled(pattern: str) -> Any:  # noqa: ANN401 - re2 has no types
     if len(pattern) > _LARGEST:
         raise _BadPattern(f"expression longer than {_LARGEST} characters")
@@ -90,6 +90,8 @@ def _replaced(compiled: Any, replacement: bytes, text: bytes) -> bytes:  # noqa:
         size += sum(map(len, pieces[-_COUNTED:]))
         if size > LONGEST:
             raise OverLimit(f"the text grows longer than {LONGEST} characters")
+        if len(pieces) > MOST_PIECES:
+            raise OverLimit(f"the expression matches more than {MOST_PIECES // 2} times")
         copied = end
         at = max(end, _after_character(text, at))
     return b"".join([*pieces, text[copied:]])

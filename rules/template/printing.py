@@ -13,6 +13,9 @@ from rules.template.values import GoMap, NoValue, Pointer, Samples, Struct, Uint
 LONGEST = 1 << 20
 """How long a text may become, in characters."""
 
+MOST_PIECES = 100_000
+"""Of how many values and texts between them a text may be made, and matches replaced in one."""
+
 
 class Output:
     """Collects text, up to a length; more than that raises OverLimit."""
@@ -26,6 +29,8 @@ class Output:
         self._left -= len(text)
         if self._left < 0:
             raise OverLimit(f"the text grows longer than {LONGEST} characters")
+        if len(self._pieces) == MOST_PIECES:
+            raise OverLimit(f"the text is made of more than {MOST_PIECES} pieces")
         self._pieces.append(text)
 
     @property

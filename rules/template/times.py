@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from rules.template.errors import CallFailed
 from rules.template.values import Int64
 
 NANOSECONDS = 10**9
@@ -68,6 +69,10 @@ class Time:
     nanoseconds: int
     go_type = "time.Time"
 
+    def __post_init__(self) -> None:
+        if not _FIRST <= self.nanoseconds <= _LAST:
+            raise CallFailed("the time is not in the years 1 to 9999")
+
     def __str__(self) -> str:
         return self.format("2006-01-02 15:04:05.999999999 -0700 MST")
 
@@ -94,8 +99,11 @@ class Time:
         """Move by calendar units; a day that the month does not have runs over into the next."""
         at = self.calendar
         index = at.year * 12 + at.month - 1 + years * 12 + months
-        start = at.replace(year=index // 12, month=index % 12 + 1, day=1)
-        moved = start + timedelta(days=at.day - 1 + days)
+        try:
+            start = at.replace(year=index // 12, month=index % 12 + 1, day=1)
+            moved = start + timedelta(days=at.day - 1 + days)
+        except (ValueError, OverflowError):
+            raise CallFailed("the time is not in the years 1 to 9999") from None
         return Time((moved - _EPOCH) // timedelta(seconds=1) * NANOSECONDS + self.fraction)
 
     def _piece(self, mark: str) -> str:
@@ -111,6 +119,10 @@ class Time:
     def _shortened(self, mark: str) -> str:
         digits = self._digits(mark[1:]).rstrip("0")
         return mark[0] + digits if digits else ""
+
+
+def _limited(nanoseconds: int) -> Duration:
+    return Duration(max(-(2**63), min(nanoseconds, 2**63 - 1)))
 
 
 def seconds_of(duration: Duration) -> float:
@@ -158,7 +170,7 @@ TIME_METHODS: dict[str, Method] = {
     "UTC": Method((), lambda t: t),
     "IsZero": Method((), lambda _: False),
     "Add": Method(("time.Duration",), lambda t, d: Time(t.nanoseconds + d)),
-    "Sub": Method(("time.Time",), lambda t, other: Duration(t.nanoseconds - other.nanoseconds)),
+    "Sub": Method(("time.Time",), lambda t, other: _limited(t.nanoseconds - other.nanoseconds)),
     "AddDate": Method(("int", "int", "int"), Time.add_date),
     "Before": Method(("time.Time",), lambda t, other: t < other),
     "After": Method(("time.Time",), lambda t, other: t > other),
@@ -179,6 +191,8 @@ DURATION_METHODS: dict[str, Method] = {
 }
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST = (datetime(1, 1, 1, tzinfo=UTC) - _EPOCH) // timedelta(seconds=1) * NANOSECONDS
+_LAST = (datetime(9999, 12, 31, tzinfo=UTC) - _EPOCH) // timedelta(seconds=1) * NANOSECONDS
 _MONTHS = (
     "January February March April May June July August September October November December".split()  # noqa: SIM905 - reads better
 )

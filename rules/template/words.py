@@ -58,4 +58,7 @@ def _lower(character: str) -> str:
 def _continues(character: str) -> bool:
     """Return whether a word goes on over this character."""
     category = unicodedata.category(character)
+    if category == "Lo" and unicodedata.east_asian_width(character) == "W":
+        # Ideographs and syllables stand alone; Korean makes words.
+        return unicodedata.name(character, "").startswith("HANGUL")
     return category[0] in "LM" or category in ("Nd", "Nl", "Pc", "Cf")
