@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from typing import Any, TypeAlias
 
@@ -17,7 +18,7 @@ from rules.promql import Expression, Source
 from rules.promql.expression import DEFAULTS, Settings
 from rules.promql.values import SINGLE, Value, Vector
 from rules.recording import Recorder, Sink
-from rules.state import Remembered, Unobserved, never
+from rules.state import Remembered, never
 from rules.wording import Moment
 
 KEPT_QUERIES = 64
@@ -33,8 +34,8 @@ class RunSettings:
     promql: Settings = DEFAULTS
     external_url: str = ""
     """What templates know as the address of the daemon."""
-    unobserved: Unobserved = never
-    """Tells of an alert's labels whether their target could not be observed: it is not resolved then."""
+    unobserved: Callable[[Rule, Labels], bool] | None = None
+    """Tells of an alert of a rule whether its condition could not be observed: it is not resolved then."""
     query_offset_ms: int = 0
     """For groups that say nothing of it."""
 
@@ -174,7 +175,8 @@ class GroupRun:
         if isinstance(run, Recorder):
             return run.record(vector, seen_ms, limit, self._sink)
         moment = Moment(at_ms, self._query, self._external_labels, settings.external_url)
-        return run.judge(vector, seen_ms, limit, moment, settings.unobserved, self._sink)
+        unobserved = partial(settings.unobserved, run.rule) if settings.unobserved else never
+        return run.judge(vector, seen_ms, limit, moment, unobserved, self._sink)
 
     def _query(self, text: str, at_ms: int) -> list[tuple[Labels, float]]:
         """Answer the function `query` of templates."""

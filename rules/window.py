@@ -61,7 +61,9 @@ class Window:
         """Mark all series of a sheet as ended."""
         sheet = self._sheets.get(key)
         if sheet is not None:
-            sheet.write((), at_ms, np.empty(0))
+            # Also when the last sample is as old: that it has ended must not be lost.
+            last_ms = int(sheet.times[-1]) if len(sheet.times) else 0
+            sheet.write((), max(at_ms, last_ms + 1), np.empty(0))
 
     def keys(self) -> Iterator[Hashable]:
         """Give the sheets' keys."""

@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from collectors.catalogue import CatalogueEntry
 from daemon.judge.feed import Notes, Writer
 from daemon.judge.needs import Needs
+from daemon.judge.sight import Dependence, Sight
 from rules.group import GroupResult, GroupRun, RunSettings
 from rules.labels import Labels
-from rules.model import ALERTS, FOR_STATE, AlertState, Group
+from rules.model import ALERTS, FOR_STATE, AlertState, Group, Rule
 from rules.promql.expression import Settings
 from rules.state import OUTAGE_TOLERANCE_MS
 from rules.window import Window
@@ -29,6 +31,8 @@ class BenchOptions:
     external_url: str = ""
     own_labels: Mapping[str, str] = field(default_factory=dict)
     """Of the daemon's process-wide series: job and instance."""
+    catalogue: Sequence[CatalogueEntry] = ()
+    """Every metric that targets can have, and the probe that gives it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +60,8 @@ class Bench:
         self.window = Window(needs.keep)
         self._needs = needs
         self._writer = Writer(self.window, options.own_labels)
-        self._down: frozenset[str] = frozenset()
+        self._sight = Sight()
+        self._dependence = Dependence(groups, options.catalogue)
         self._runs = {group.key: self._run(group) for group in groups}
 
     def intervals(self) -> dict[GroupKey, float]:
@@ -66,7 +71,7 @@ class Bench:
     def judge(self, notes: Notes, due: Sequence[GroupKey], trim: bool) -> list[Verdict]:
         """Take in what changed, then evaluate these groups in order."""
         self._writer.write(notes)
-        self._down = frozenset(name for name, _, value, _ in notes.up if not value)
+        self._sight = notes.sight
         if trim:
             self.window.trim(notes.at_ms)
         return [
@@ -81,7 +86,7 @@ class Bench:
         """Go on with the samples and the alerts of the bench before a reload."""
         self.window, self._writer = previous.window, previous._writer
         self.window.keep_by(self._needs.keep)
-        self._down = previous._down
+        self._sight = previous._sight
         self._runs = {key: self._run(run.group) for key, run in self._runs.items()}
         for key, before in previous._runs.items():
             if key in self._runs:
@@ -109,8 +114,8 @@ class Bench:
             if run is not None:
                 run.take([_moved(rule, max(0, now_ms - saved_ms)) for rule in rules])
 
-    def _unobserved(self, labels: Labels) -> bool:
-        return labels.get("target") in self._down
+    def _unobserved(self, rule: Rule, labels: Labels) -> bool:
+        return self._dependence.unobserved(rule, labels, self._sight)
 
     def _interval(self, group: Group) -> float:
         return group.interval_ms / 1000 if group.interval_ms else self._options.interval_seconds

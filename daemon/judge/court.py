@@ -9,7 +9,9 @@ from pathlib import Path
 import structlog
 
 from collectors.engine import Engine
+from collectors.registry import engines
 from daemon.alertmanager import Herald, Sender
+from daemon.catalogue import catalogue
 from daemon.config import Config
 from daemon.judge.bench import Bench, BenchOptions
 from daemon.judge.feed import Reader
@@ -28,11 +30,11 @@ class Court:
     """The judge with those whom it tells."""
 
     def __init__(
-        self, config: Config, snapshot: Snapshot, selfmetrics: SelfMetrics, engines: Mapping[str, Engine]
+        self, config: Config, snapshot: Snapshot, selfmetrics: SelfMetrics, known: Mapping[str, Engine]
     ) -> None:
         self._config = config
         self.saved = SavedAlerts(Path(config.daemon.state_dir))
-        self.judge = Judge(bench_of(config), snapshot, selfmetrics, Reader(snapshot, engines), self.saved)
+        self.judge = Judge(bench_of(config), snapshot, selfmetrics, Reader(snapshot, known), self.saved)
         self.judge.tell = self._tell
         self._herald = herald_of(config)
         self._sending: list[asyncio.Task[None]] = []
@@ -87,6 +89,7 @@ def bench_of(config: Config) -> Bench:
         external_labels=rules.external_labels,
         external_url=rules.external_url,
         own_labels={"job": "dbarchitect", "instance": config.daemon.listen},
+        catalogue=catalogue(engines().values(), custom=config.custom_probes),
     )
     return Bench(config.groups, options)
 

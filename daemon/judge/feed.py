@@ -16,6 +16,7 @@ import numpy as np
 from collectors.engine import Engine
 from collectors.model import LabelValues, MetricDef, Number
 from daemon.block import Block
+from daemon.judge.sight import Sight, sight_of
 from daemon.known import TargetState
 from daemon.snapshot import Snapshot
 from rules.labels import Labels, labels_of, schema
@@ -48,6 +49,8 @@ class Notes:
     own: list[tuple[MetricDef, LabelValues, Number]] = field(default_factory=list)
     """Process-wide metrics of the daemon itself."""
     at_ms: int = 0
+    sight: Sight = field(default_factory=Sight)
+    """What could not be seen."""
 
 
 class Reader:
@@ -61,8 +64,8 @@ class Reader:
 
     def look(self, now_ms: int) -> Notes:
         """Return what is new, what is to be repeated, and what is no longer there."""
-        notes = Notes(at_ms=now_ms)
         states = self._snapshot.states()
+        notes = Notes(at_ms=now_ms, sight=sight_of(states.values(), now_ms / 1000))
         there: dict[Place, tuple[Block, int]] = {}
         for state in states.values():
             origin = self._origin(state)
