@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from collectors.registry import engines
 from collectors.strict_yaml import InvalidFile, Problem
+from daemon import config as configuration
+from daemon.catalogue import catalogue
 from daemon.commands.check import Output, print_json
+from daemon.commands.metrics import own_metrics
 from daemon.config.rule_files import texts
+from daemon.selfmetrics import TARGET_METRICS
+from rules.check import Known, advise, known_of
 from rules.load import load
 from rules.model import Group
 from rules.testing import TestFile, read, run
@@ -35,6 +41,35 @@ class Outcome:
     warnings: list[str] = field(default_factory=list)
 
 
+@app.command("check")
+def check_files(
+    files: Files,
+    config: Annotated[
+        Path | None, typer.Option(help="Know the metrics and labels that this configuration declares, too.")
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Doubtful rules are mistakes.")] = False,
+    output: Form = Output.TEXT,
+) -> None:
+    """Check rule files; exit 1 when one has mistakes, 2 when one cannot be read."""
+    sources, unreadable = texts(files)
+    _stop_at(unreadable, output)
+    groups: list[Group] = []
+    problems: list[Problem] = []
+    for file, text in sources.items():
+        try:
+            groups += load({file: text})
+        except InvalidFile as error:
+            problems += error.problems
+    advice = advise(groups, _known(config), sources)
+    ok = not problems and not (strict and advice)
+    if output is Output.JSON:
+        print_json(_checked(ok, sources, groups, problems, advice))
+    else:
+        _say(sources, groups, problems, advice)
+    if not ok:
+        raise typer.Exit(EX_FAILED)
+
+
 @app.command("test")
 def run_tests(files: Files, output: Form = Output.TEXT) -> None:
     """Run unit tests in promtool's format; exit 1 when one fails, 2 when a file cannot be read."""
@@ -54,6 +89,61 @@ def run_tests(files: Files, output: Form = Output.TEXT) -> None:
         )
     if failed:
         raise typer.Exit(EX_FAILED)
+
+
+def _known(config: Path | None) -> Known:
+    """Return the metrics of all engines, and what a configuration adds to them."""
+    try:
+        loaded = configuration.load(config) if config else None
+    except InvalidFile as error:
+        for problem in error.problems:
+            typer.echo(str(problem), err=True)
+        typer.echo(f"{config} has mistakes, so its metrics and labels are not known", err=True)
+        raise typer.Exit(EX_UNREADABLE) from None
+    custom = loaded.custom_probes if loaded else ()
+    labels = {name for target in loaded.targets for name in target.labels} if loaded else None
+    of_targets = [entry.metric for entry in catalogue(engines().values(), (), custom)]
+    names = {metric.name for metric in TARGET_METRICS}
+    of_the_daemon = [metric for metric in own_metrics() if metric.name not in names]
+    return known_of([*of_targets, *TARGET_METRICS], of_the_daemon, labels)
+
+
+def _checked(
+    ok: bool,
+    files: Iterable[str],
+    groups: Sequence[Group],
+    problems: Sequence[Problem],
+    advice: Sequence[Problem],
+) -> dict[str, Any]:
+    return {
+        "ok": ok,
+        "files": [{"file": file, **_counts(groups, file)} for file in files],
+        "problems": [asdict(one) for one in problems],
+        "warnings": [asdict(one) for one in advice],
+    }
+
+
+def _counts(groups: Sequence[Group], file: str) -> dict[str, int]:
+    mine = [group for group in groups if group.file == file]
+    alerts = [rule.is_alert for group in mine for rule in group.rules]
+    return {"groups": len(mine), "alerts": alerts.count(True), "recordings": alerts.count(False)}
+
+
+def _say(
+    files: Iterable[str], groups: Sequence[Group], problems: Sequence[Problem], advice: Sequence[Problem]
+) -> None:
+    for one in advice:
+        typer.echo(f"warning: {one}", err=True)
+    for one in problems:
+        typer.echo(str(one), err=True)
+    for file in files:
+        mistakes = sum(one.file == file for one in problems)
+        if mistakes:
+            typer.echo(f"{file}: {mistakes} mistake{'s' if mistakes != 1 else ''}", err=True)
+        else:
+            count = _counts(groups, file)
+            alerts, recordings, in_groups = (count[name] for name in ("alerts", "recordings", "groups"))
+            typer.echo(f"OK {file}: {alerts} alerts, {recordings} recordings in {in_groups} groups")
 
 
 def _test(file: str, text: str) -> Outcome:
