@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from rules.labels import Labels
-from rules.promql.values import ABSENT, STALE, Floats, Ints, is_sample
+from rules.promql.values import ABSENT, ABSENT_BITS, STALE, Floats, Ints, is_sample
 
 _FIRST = 8
 _GROW = 1.3
@@ -57,6 +57,11 @@ class Sheet:
         return self._values[self._begin : self._end]
 
     @property
+    def given(self) -> Sequence[Labels]:
+        """Return the series of the newest row, as they were given."""
+        return self._given
+
+    @property
     def empty(self) -> bool:
         """Tell whether nothing is left."""
         return self._begin == self._end or not self.which
@@ -85,16 +90,47 @@ class Sheet:
         self._end += 1
         return True
 
+    def adopt(self, series: Sequence[Labels], times: Ints, values: Floats) -> None:
+        """Take older samples of some series: `values[t, s]` at `times[t]`; what is here already stays."""
+        live, given = self._live, self._given
+        self._take(series)
+        columns = self._columns
+        both = np.union1d(self.times, times)
+        cells = np.full((len(both), self._values.shape[1]), ABSENT)
+        old = np.searchsorted(both, times)
+        cells[np.ix_(old, columns)] = values
+        rows = np.searchsorted(both, self.times)
+        own = self.values
+        there = own.view(np.uint64) != ABSENT_BITS
+        cells[rows] = np.where(there, own, cells[rows])
+        self._times, self._values = both, cells
+        self._begin, self._end = 0, len(both)
+        self._live = np.zeros(cells.shape[1], dtype=np.bool_)
+        self._live[: len(live)] = live
+        self._given = given
+        self._columns = np.array([self.which[labels] for labels in given], dtype=np.intp)
+
+    def part_with(self, series: Sequence[Labels]) -> tuple[Ints, Floats]:
+        """Give the samples of some series away; they are no longer here."""
+        columns = [self.which[labels] for labels in series]
+        times, values = self.times.copy(), self.values[:, columns]
+        self._free(columns)
+        return times, values
+
     def trim(self, before_ms: int) -> None:
         """Forget rows up to this time, and series that have no sample left."""
         self._begin += int(np.searchsorted(self.times, before_ms, side="right"))
         quiet = np.flatnonzero(~self._live) if self._begin < self._end else np.arange(len(self.series))
         gone = quiet[~is_sample(self.values[:, quiet]).any(axis=0)]
-        for column in gone:
+        self._free(gone)
+
+    def _free(self, columns: Iterable[int]) -> None:
+        for column in columns:
             labels = self.series[column]
             if labels is not None:
                 self.series[column] = None
                 del self.which[labels]
+                self._live[column] = False
                 self.version += 1
                 self._given = ()
                 self._columns = np.empty(0, dtype=np.intp)

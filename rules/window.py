@@ -14,11 +14,12 @@ import numpy as np
 from rules.labels import Labels
 from rules.promql.context import LOOKBACK_MS
 from rules.promql.tree import Selector
-from rules.promql.values import Matrix, Vector
+from rules.promql.values import STALE, Floats, Ints, Matrix, Vector
 from rules.resolution import Resolution
 from rules.sheet import Sheet
 
 KEPT_SELECTORS = 4096
+Keeper = Callable[[Sequence[Labels], Ints, Floats], None]
 
 
 def everything(_name: str) -> int | None:
@@ -34,8 +35,13 @@ class Window:
         self._sheets: dict[Hashable, Sheet] = {}
         self._by_name: dict[str, list[Sheet]] = {}
         self._resolved: dict[Selector, Resolution] = {}
+        self._past: dict[Labels, Sheet] = {}
+        """Loaded series that nobody has written since."""
+        self._past_keys: list[Hashable] = []
         self.written = 0
         """Samples taken since the start."""
+        self.keeper: Keeper | None = None
+        """Gets every sample that is taken, staleness markers among them."""
 
     def keep_by(self, keep: Callable[[str], int | None]) -> None:
         """Keep by another measure from now on; what is no longer wanted goes with the next trim."""
@@ -54,8 +60,27 @@ class Window:
         the last one replaces nothing: it is left out.
         """
         sheet = self._sheet(key, series)
-        if sheet is not None and sheet.write(series, at_ms, np.asarray(values, dtype=np.float64)):
+        if sheet is None:
+            return
+        if self._past and series is not sheet.given:
+            self._hand_over(sheet, series)
+        before, cells = sheet.given, np.asarray(values, dtype=np.float64)
+        if sheet.write(series, at_ms, cells):
             self.written += len(series)
+            if self.keeper is not None:
+                self._tell(self.keeper, before, series, at_ms, cells)
+
+    def load(self, series: Sequence[Labels], times: Ints, values: Floats) -> None:
+        """Take samples of the past, all of one metric: `values[t, s]` at `times[t]`, ascending.
+
+        They stay where they are until the same series are written: then they go on there.
+        """
+        key = ("past", len(self._past_keys))
+        sheet = self._sheet(key, series)
+        if sheet is not None:
+            self._past_keys.append(key)
+            sheet.adopt(series, times, values)
+            self._past.update(dict.fromkeys(series, sheet))
 
     def end(self, key: Hashable, at_ms: int) -> None:
         """Mark all series of a sheet as ended."""
@@ -63,7 +88,9 @@ class Window:
         if sheet is not None:
             # Also when the last sample is as old: that it has ended must not be lost.
             last_ms = int(sheet.times[-1]) if len(sheet.times) else 0
-            sheet.write((), max(at_ms, last_ms + 1), np.empty(0))
+            before, at_ms = sheet.given, max(at_ms, last_ms + 1)
+            if sheet.write((), at_ms, np.empty(0)) and self.keeper is not None:
+                self._tell(self.keeper, before, (), at_ms, np.empty(0))
 
     def keys(self) -> Iterator[Hashable]:
         """Give the sheets' keys."""
@@ -76,6 +103,7 @@ class Window:
             sheet.trim(now_ms - max(keep or 0, LOOKBACK_MS))
             if keep is None or sheet.empty:
                 del self._sheets[key]
+                self._past = {labels: past for labels, past in self._past.items() if past is not sheet}
                 self._by_name[sheet.name].remove(sheet)
                 self._forget(sheet.name)
 
@@ -107,6 +135,27 @@ class Window:
             self._by_name.setdefault(name, []).append(sheet)
             self._forget(name)
         return sheet
+
+    def _hand_over(self, sheet: Sheet, series: Sequence[Labels]) -> None:
+        """Give a sheet the past of the series that it is about to write."""
+        found: dict[int, tuple[Sheet, list[Labels]]] = {}
+        for labels in series:
+            past = self._past.get(labels)
+            if past is not None and past is not sheet:
+                found.setdefault(id(past), (past, []))[1].append(labels)
+                del self._past[labels]
+        for past, these in found.values():
+            sheet.adopt(these, *past.part_with(these))
+
+    @staticmethod
+    def _tell(
+        keeper: Keeper, before: Sequence[Labels], series: Sequence[Labels], at_ms: int, values: Floats
+    ) -> None:
+        times = np.array([at_ms], dtype=np.int64)
+        if len(series):
+            keeper(series, times, values.reshape(1, -1))
+        if before is not series and (ended := tuple(set(before).difference(series))):
+            keeper(ended, times, np.full((1, len(ended)), STALE))
 
     def _forget(self, name: str) -> None:
         """Forget the answers that a new or gone sheet can change."""
