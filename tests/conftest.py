@@ -1,7 +1,7 @@
 """What all tests share. The fixtures themselves live in `tests/fixtures/`, one module per kind:
 
 - `servers`:   `place`, `installations`, `postgres14` .. `postgres18`, `any_postgres`, `new_postgres`,
-               `postgres_pair`, `pgbouncer`, `prometheus`
+               `postgres_pair`, `pgbouncer`, `prometheus`, `alertmanager`
 - `databases`: `fresh_database`, `monitor_role`, `bare_role`
 - `proxy`:     `proxy`
 - `daemons`:   `daemon_process`
