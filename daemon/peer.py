@@ -61,6 +61,9 @@ class Peer:
         except (aiohttp.ClientError, OSError) as error:
             await self.close()
             raise PeerFailed(redact(f"{self.address}: {_reason(error)}")) from None
+        except ValueError:
+            # The text of such an error repeats the value.
+            raise PeerFailed(f"{self.address}: the token or password cannot be sent in a header") from None
 
     async def close(self) -> None:
         """End the connection."""
@@ -105,7 +108,8 @@ def _tls_context(settings: PeerSettings) -> ssl.SSLContext | bool:
     try:
         context = ssl.create_default_context(cafile=tls.ca_file)
         if tls.cert_file:
-            context.load_cert_chain(tls.cert_file, tls.key_file)
+            # Without an answer of ours OpenSSL would ask on the terminal for the passphrase of a key.
+            context.load_cert_chain(tls.cert_file, tls.key_file, password=lambda: "")
     except OSError as error:
         raise PeerFailed(
             f"{settings.url}: the certificates in tls cannot be used: {_reason(error)}"

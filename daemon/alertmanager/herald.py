@@ -24,37 +24,43 @@ class Herald:
     resend_seconds: float = 60.0
     external_labels: Mapping[str, str] = field(default_factory=dict)
     external_url: str = ""
-    _sent_at: dict[tuple[str, str, str, Labels], float] = field(default_factory=dict)
-    """By group, rule and labels."""
+    _sent_at: dict[tuple[str, str], dict[tuple[int, Labels], float]] = field(default_factory=dict)
+    """By group, then by the rule's place and the alert's labels."""
     _seen: dict[tuple[str, str], float] = field(default_factory=dict)
     """When each group was last looked at."""
 
     def tell(self, judged: Judged) -> None:
         """Look at new verdicts and offer what is due; never waits."""
         messages: list[Message] = []
-        for verdict in judged.verdicts.values():
-            if self._seen.get(verdict.key) != verdict.at:
-                self._seen[verdict.key] = verdict.at
-                messages.extend(self._due(verdict))
-        self._forget(judged)
+        for key, verdict in judged.verdicts.items():
+            if self._seen.get(key) != verdict.at:
+                self._seen[key] = verdict.at
+                messages.extend(self._due(key, verdict))
+        for key in [key for key in self._seen if key not in judged.verdicts]:
+            del self._seen[key]
+            self._sent_at.pop(key, None)
         if messages:
             for sender in self.senders:
                 sender.offer(messages)
 
-    def _due(self, verdict: Verdict) -> Iterator[Message]:
+    def _due(self, key: tuple[str, str], verdict: Verdict) -> Iterator[Message]:
         valid_until = verdict.at + VALID_FACTOR * max(verdict.interval_seconds, self.resend_seconds)
-        for result in verdict.result.rules:
+        before, after = self._sent_at.get(key, {}), {}
+        for place, result in enumerate(verdict.result.rules):
             for alert in result.alerts:
-                key = (*verdict.key, result.rule.name, alert.labels)
-                if self._needs_sending(alert, self._sent_at.get(key, float("-inf")), verdict.at):
-                    self._sent_at[key] = verdict.at
+                which = (place, alert.labels)
+                sent_at = before.get(which, float("-inf"))
+                if self._needs_sending(alert, sent_at, verdict.at):
+                    sent_at = verdict.at
                     yield message_of(
                         alert,
-                        result.rule.expr,
                         valid_until=valid_until,
                         external_labels=self.external_labels,
                         external_url=self.external_url,
                     )
+                after[which] = sent_at
+        # What is no longer known is forgotten with it.
+        self._sent_at[key] = after
 
     def _needs_sending(self, alert: Alert, sent_at: float, now: float) -> bool:
         if alert.state is AlertState.PENDING or (
@@ -63,17 +69,5 @@ class Herald:
             return False
         if alert.resolved_at_ms is not None and alert.resolved_at_ms / 1000 > sent_at:
             return True
-        return sent_at + self.resend_seconds <= now
-
-    def _forget(self, judged: Judged) -> None:
-        """Forget when alerts were sent that are no longer known."""
-        known = {
-            (*verdict.key, result.rule.name, alert.labels)
-            for verdict in judged.verdicts.values()
-            for result in verdict.result.rules
-            for alert in result.alerts
-        }
-        for key in [key for key in self._sent_at if key not in known]:
-            del self._sent_at[key]
-        for group in [group for group in self._seen if group not in judged.verdicts]:
-            del self._seen[group]
+        # A clock that was set back must not silence it for as long.
+        return not sent_at <= now < sent_at + self.resend_seconds

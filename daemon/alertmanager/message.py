@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from daemon.moment import moment
 from rules.labels import Labels, labels_of
-from rules.model import Alert, AlertState
+from rules.model import ALERT_NAME, Alert, AlertState
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +37,17 @@ class Message:
 
 
 def message_of(
-    alert: Alert, expr: str, *, valid_until: float, external_labels: Mapping[str, str], external_url: str
+    alert: Alert, *, valid_until: float, external_labels: Mapping[str, str], external_url: str
 ) -> Message:
     """Make the message of an alert that fires or is resolved; external labels do not replace its own."""
     labels = labels_of({**external_labels, **alert.labels.as_dict()})
     resolved = alert.state is AlertState.INACTIVE
-    starts_ms = alert.fired_at_ms or alert.active_at_ms
     ends = (alert.resolved_at_ms or 0) / 1000 if resolved else valid_until
-    url = f"{external_url}/api/v1/rules?expr={quote(expr, safe='')}" if external_url else ""
-    return Message(labels, alert.annotations, starts_ms / 1000, ends, url, resolved)
+    # An alert that ends before it starts is refused, and clocks are set back at times.
+    starts = min((alert.fired_at_ms or alert.active_at_ms) / 1000, ends)
+    url = _url(external_url, alert.labels.get(ALERT_NAME)) if external_url else ""
+    return Message(labels, alert.annotations, starts, ends, url, resolved)
+
+
+def _url(external_url: str, name: str) -> str:
+    return f"{external_url.rstrip('/')}/api/v1/rules?type=alert&rule_name[]={quote(name, safe='')}"
