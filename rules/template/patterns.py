@@ -37,6 +37,8 @@ class _BadPattern(Exception):
 
 _LARGEST = 10_000
 _GROUP = re.compile(rb"\$(?:(\$)|(\w+)|\{(\w+)\})")
+_ESCAPE = re.compile(r"\\Q.*?(?:\\E|\Z)|\\.", re.DOTALL)
+_UNKNOWN = r"\y"
 _COUNTED = 2
 _MEMORY = 8 << 20
 _IN_GO = {
@@ -61,9 +63,14 @@ def _compiled(pattern: str) -> Any:  # noqa: ANN401 - re2 has no types
     options.log_errors = False
     options.max_mem = _MEMORY
     try:
-        return re2.compile(to_bytes(pattern), options)
+        return re2.compile(to_bytes(_ESCAPE.sub(_not_in_go, pattern)), options)
     except re2.error as error:
         raise _BadPattern(_in_go(pattern, error)) from None
+
+
+def _not_in_go(found: re.Match[str]) -> str:
+    # RE2 has \C, one byte, and Go has not: make it one that RE2 refuses too.
+    return _UNKNOWN if found.group() == r"\C" else found.group()
 
 
 def _in_go(pattern: str, error: Exception) -> str:
@@ -74,6 +81,8 @@ def _in_go(pattern: str, error: Exception) -> str:
         return f"unexpected ): `{pattern}`"
     if reason == "missing )":
         place = pattern
+    if place == _UNKNOWN and _UNKNOWN not in pattern:
+        place = r"\C"
     return f"{_IN_GO.get(reason, reason)}: `{place}`"
 
 
@@ -83,6 +92,10 @@ def _replaced(compiled: Any, replacement: bytes, text: bytes) -> bytes:  # noqa:
     size = copied = at = 0
     while at <= len(text) and (match := compiled.search(text, at)) is not None:
         begin, end = match.span()
+        if begin == end and _continues_character(text, begin):
+            # RE2 finds the empty text between the bytes of a character too; Go does not.
+            at = begin + 1
+            continue
         pieces.append(text[copied:begin])
         # An empty match right behind another match does not count.
         if end > copied or begin == 0:
@@ -99,9 +112,13 @@ def _replaced(compiled: Any, replacement: bytes, text: bytes) -> bytes:  # noqa:
 
 def _after_character(text: bytes, at: int) -> int:
     at += 1
-    while at < len(text) and text[at] & 0xC0 == 0x80:  # noqa: PLR2004 - bytes that continue a character
+    while _continues_character(text, at):
         at += 1
     return at
+
+
+def _continues_character(text: bytes, at: int) -> bool:
+    return at < len(text) and text[at] & 0xC0 == 0x80  # noqa: PLR2004 - how such bytes begin
 
 
 def _pieces(replacement: bytes, match: Any, names: dict[str, int]) -> list[bytes]:  # noqa: ANN401 - re2 has no types

@@ -131,17 +131,15 @@ class _Format:
         return self._digits() or 0, numbered
 
     def _digits(self) -> int | None:
-        start = self._at
+        number: int | None = None
         while "0" <= self._here() <= "9":
+            if number is not None and number > _WIDEST:
+                # Go gives up here and takes the rest for nothing.
+                self._at = len(self._form)
+                return None
+            number = 10 * (number or 0) + int(self._here())
             self._at += 1
-        text = self._form[start : self._at]
-        if not text:
-            return None
-        if len(text) > len(str(_WIDEST)) or int(text) > _WIDEST:
-            # Go stops reading here and takes the digit for a verb.
-            self._at = len(self._form)
-            return None
-        return int(text)
+        return number
 
     def _number_argument(self) -> int | None:
         if self._index >= len(self._values):

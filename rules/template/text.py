@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rules.template.context import TemplateContext
 from rules.template.cursor import ParseError
@@ -27,7 +27,7 @@ class Template:
 
     text: str
     name: str
-    definitions: Mapping[str, list[Statement]]
+    definitions: Mapping[str, list[Statement]] = field(repr=False, compare=False)
 
     def expand(self, context: TemplateContext) -> str:
         """Return the text for these labels and this value. Raises TemplateError."""

@@ -30,6 +30,13 @@ VALUES = [
     '(query "nothing")', "(toTime 0).Unix", "99.95", "2.5", "0.5", "1.0",
 ]  # fmt: skip
 
+EXPRESSIONS = [
+    "a", "b", "c", ".", "*", "+", "?", "|", "(", ")", "(?:", "(?i)", "(?P<n>", "[ab]", "[^a]", "[a-c]", "^", "$", r"\d",
+    r"\w", r"\b", r"\s", "{2}", "{1,2}", "*?", "é", r"\pL", "[[:alpha:]]", r"\.", "x", "(?s)", r"\Q", r"\E", r"\x41",
+    "(?m)", r"\B", r"\A", r"\z", "{", "}", "]", "[", "-", r"\C", "(?U)", "(?-i)", r"\1", "{,2}", "[^",
+]  # fmt: skip
+REPLACEMENTS = ["$1", "$0", "${n}", "$n", "x", "$$", "$", "${1}z", "$2", "-", "${", "$1a"]
+
 
 @pytest.fixture(scope="module")
 def promtool() -> str:
@@ -48,6 +55,11 @@ def test_templates_with_pieces_taken_out_and_put_in(promtool: str, tmp_path: Pat
     # complex numbers here, and queries can only be those that the other side can answer too.
     mutants = [text for text in mutants if "query" not in text and "i" not in numbers_of(text)]
     assert_alike(promtool, tmp_path, mutants)
+
+
+def test_regular_expressions_match_replace_and_are_refused_alike(promtool: str, tmp_path: Path) -> None:
+    dice = random.Random(23)
+    assert_alike(promtool, tmp_path, [some_replacement(dice) for _ in range(1000)])
 
 
 def test_numbers_of_any_size_are_written_alike(promtool: str, tmp_path: Path) -> None:
@@ -75,6 +87,13 @@ def some_printf(dice: random.Random) -> str:
     count = dice.randint(1, 4)
     form = "|".join(directive(dice) for _ in range(count))
     return f'{{{{ printf "{form}" {" ".join(dice.choice(VALUES) for _ in range(count))} }}}}'
+
+
+def some_replacement(dice: random.Random) -> str:
+    pattern = "".join(dice.choices(EXPRESSIONS, k=dice.randint(0, 6)))
+    replacement = "".join(dice.choices(REPLACEMENTS, k=dice.randint(0, 3)))
+    text = "".join(dice.choices("abcé1 .Ax_\n", k=dice.randint(0, 8)))
+    return f"{{{{ reReplaceAll `{pattern}` `{replacement}` `{text}` }}}} {{{{ match `{pattern}` `{text}` }}}}"
 
 
 def directive(dice: random.Random) -> str:
