@@ -24,7 +24,7 @@ LATE_CYCLES = 3.0
 CONNECT_SECONDS = 0.04
 """Between one first look and the next: a connection and its first questions cost a server some 20 ms, and
 many targets can be on one."""
-_SETTLE_SECONDS = 0.1
+SETTLE_SECONDS = 0.1
 """So much longer for each target do the slow probes take to come round first."""
 Custom = Mapping[str, Sequence[ProbeDef]]
 """What users declared themselves, by engine."""
@@ -102,7 +102,7 @@ class Fleet:
 
         self._snapshot.add_target(target)
         numbers = self._selfmetrics.target(target.name)
-        settle = _SETTLE_SECONDS * (among - 1)
+        settle = SETTLE_SECONDS * (among - 1)
         watch = Watch(target, observe, self._snapshot, numbers, self._rng, settle)
         self.watches[target.name] = watch
         self._start(target.name, watch.lanes)

@@ -52,6 +52,8 @@ class Many:
     skipped: int
     rss_mb: float
     ready_seconds: float
+    start_cpu_ms: float
+    """CPU of the daemon for each target from its start until it has settled: until all probes ran once."""
     sessions: int
     server_cpu_share: float
 
@@ -114,8 +116,9 @@ async def _measure(
     one = start_ours(room, name, targets, cpu=cpu, uvloop=uvloop)
     try:
         ready = await _ready(one)
-        # The first intervals connect, learn, and run the slow probes of all targets.
-        await asyncio.sleep(cycles * INTERVAL_SECONDS)
+        # First it connects, learns, and runs the slow probes of all targets; what that takes is in `start_cpu_ms`.
+        await asyncio.sleep(fleet.SETTLE_SECONDS * number + cycles * INTERVAL_SECONDS)
+        start_cpu_ms = one.cpu / number * 1000
         await one.scrape()
         quiet = await _quiet(one, window_seconds / 2)
         scraped, took, page, server_share = await _with_scrapes(
@@ -133,7 +136,7 @@ async def _measure(
             series=page.series, bytes=len(page.body), core_share=scraped, core_share_unscraped=quiet,
             scrape_seconds=took, delay_p50_seconds=statistics.median(delays), delay_p99_seconds=_p99(delays),
             late_p99_seconds=_p99(late), skipped=sum(map(int, _BUSY.findall(page.body))), rss_mb=rss,
-            ready_seconds=ready, sessions=sessions, server_cpu_share=server_share,
+            ready_seconds=ready, start_cpu_ms=start_cpu_ms, sessions=sessions, server_cpu_share=server_share,
         )  # fmt: skip
     finally:
         one.stop()

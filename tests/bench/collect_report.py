@@ -163,6 +163,7 @@ def show_many(found: Sequence[Many]) -> None:
         "cycles skipped as busy": lambda one: str(one.skipped),
         "resident, MB (each target)": lambda one: f"{one.rss_mb:.0f} ({one.rss_mb / one.targets:.2f})",
         "all targets asked after, s": lambda one: f"{one.ready_seconds:.1f}",
+        "CPU of starting, ms for each target": lambda one: f"{one.start_cpu_ms:.0f}",
         "sessions": lambda one: str(one.sessions),
         "share of a core that the server used": lambda one: f"{one.server_cpu_share:.1%}",
     }
