@@ -82,7 +82,7 @@ class App:
                 schedule.start()
                 await fleet.become(configuration.targets(self._config), custom_probes(self._config))
                 self._started(server)
-                self._court.start(tasks)
+                await self._court.start(tasks)
                 tasks.create_task(oversee(fleet, self._notifier, self._selfmetrics.loop_lag))
                 tasks.create_task(reload_on_signal(signals, lambda: self._reload(fleet, tasks)))
                 await signals.stop.wait()
@@ -157,6 +157,7 @@ def restart_only(old: Config, fresh: Config) -> list[str]:
         "daemon.log": (old.daemon.log, fresh.daemon.log),
         "http": (old.http, fresh.http),
         "exposition": (old.exposition, fresh.exposition),
+        "history": (old.history, fresh.history),
     }
     return [name for name, (before, after) in pairs.items() if before != after]
 

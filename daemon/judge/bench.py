@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from collectors.catalogue import CatalogueEntry
+from daemon.history.sheets import Sheet
 from daemon.judge.feed import Notes, Writer
 from daemon.judge.needs import Needs
 from daemon.judge.sight import Dependence, Sight
@@ -15,6 +16,7 @@ from rules.group import GroupResult, GroupRun, RunSettings
 from rules.labels import Labels
 from rules.model import ALERTS, FOR_STATE, AlertState, Group, Rule
 from rules.promql.expression import Settings
+from rules.promql.values import Floats, Ints
 from rules.state import OUTAGE_TOLERANCE_MS
 from rules.window import Window
 
@@ -58,6 +60,8 @@ class Bench:
         expressions = [rule.expression for group in groups for rule in group.rules]
         needs = Needs(expressions, always=("up", ALERTS, FOR_STATE))
         self.window = Window(needs.keep)
+        self.window.keeper = self._keep
+        self._kept: list[Sheet] = []
         self._needs = needs
         self._writer = Writer(self.window, options.own_labels)
         self._sight = Sight()
@@ -67,6 +71,20 @@ class Bench:
     def intervals(self) -> dict[GroupKey, float]:
         """Return how often each group is evaluated, seconds."""
         return {key: self._interval(run.group) for key, run in self._runs.items()}
+
+    def load(self, past: Sequence[Sheet]) -> None:
+        """Take samples of before a restart."""
+        for sheet in past:
+            self.window.load(*sheet)
+
+    def past_wanted(self) -> dict[str, int]:
+        """Return the metrics whose past is of use, and how far back, in milliseconds."""
+        return self._needs.named()
+
+    def handed_on(self) -> list[Sheet]:
+        """Return the samples taken since the last call, staleness markers among them."""
+        kept, self._kept = self._kept, []
+        return kept
 
     def judge(self, notes: Notes, due: Sequence[GroupKey], trim: bool) -> list[Verdict]:
         """Take in what changed, then evaluate these groups in order."""
@@ -86,6 +104,8 @@ class Bench:
         """Go on with the samples and the alerts of the bench before a reload."""
         self.window, self._writer = previous.window, previous._writer
         self.window.keep_by(self._needs.keep)
+        self.window.keeper = self._keep
+        self._kept = previous.handed_on()
         self._sight = previous._sight
         self._runs = {key: self._run(run.group) for key, run in self._runs.items()}
         for key, before in previous._runs.items():
@@ -113,6 +133,9 @@ class Bench:
                 raise ValueError(f"not the state of rules: {error!r}") from None
             if run is not None:
                 run.take([_moved(rule, max(0, now_ms - saved_ms)) for rule in rules])
+
+    def _keep(self, series: Sequence[Labels], times: Ints, values: Floats) -> None:
+        self._kept.append(Sheet(series, times, values))
 
     def _unobserved(self, rule: Rule, labels: Labels) -> bool:
         return self._dependence.unobserved(rule, labels, self._sight)

@@ -16,6 +16,7 @@ from daemon.config import Config
 from daemon.judge.bench import Bench, BenchOptions
 from daemon.judge.feed import Reader
 from daemon.judge.judge import Judge
+from daemon.judge.keepers import Keepers
 from daemon.judge.metrics import JudgeMetrics
 from daemon.judge.saved import SavedAlerts
 from daemon.selfmetrics import SelfMetrics
@@ -33,9 +34,14 @@ class Court:
     ) -> None:
         self._config = config
         self.saved = SavedAlerts(Path(config.daemon.state_dir))
-        self.judge = Judge(bench_of(config), snapshot, selfmetrics, Reader(snapshot, known), self.saved)
+        self.keepers = Keepers(config.history, Path(config.daemon.state_dir))
+        selfmetrics.registry.register(self.keepers)
+        self.judge = Judge(
+            bench_of(config), snapshot, selfmetrics, Reader(snapshot, known), self.saved, self.keepers
+        )
         self._dispatch = Dispatch(config)
         self.judge.tell = self._dispatch.tell
+        self._judging: asyncio.Task[None] | None = None
         shown = JudgeMetrics(lambda: self.judge.judged, self.judge.missed, lambda: self._dispatch.senders)
         selfmetrics.registry.register(shown)
 
@@ -43,10 +49,11 @@ class Court:
         """Return what alerts carry besides their own labels once they are sent on."""
         return self._config.rules.external_labels
 
-    def start(self, tasks: asyncio.TaskGroup) -> None:
-        """Begin to judge and to tell."""
+    async def start(self, tasks: asyncio.TaskGroup) -> None:
+        """Begin to judge, to tell and to keep."""
+        await self.keepers.open(tasks)
         self._dispatch.start(tasks)
-        tasks.create_task(self.judge.run())
+        self._judging = tasks.create_task(self.judge.run())
 
     async def become(self, config: Config, tasks: asyncio.TaskGroup) -> None:
         """Judge by another configuration."""
@@ -56,8 +63,13 @@ class Court:
             await self.judge.become(bench_of(config))
 
     async def stop(self) -> None:
-        """Tell what still waits to be told, for a few seconds at the most."""
-        await self._dispatch.stop(FLUSH_SECONDS)
+        """End judging; tell and keep what still waits, for a few seconds at the most."""
+        if self._judging is not None:
+            self._judging.cancel()
+            await asyncio.wait([self._judging])
+        async with asyncio.TaskGroup() as flushing:
+            flushing.create_task(self._dispatch.stop(FLUSH_SECONDS))
+            flushing.create_task(self.keepers.close())
 
 
 def bench_of(config: Config) -> Bench:

@@ -19,6 +19,8 @@ import structlog
 
 from daemon.judge.bench import Bench, GroupKey, Verdict
 from daemon.judge.feed import Notes, Reader
+from daemon.judge.keepers import Keepers
+from daemon.judge.past import past
 from daemon.judge.saved import SavedAlerts
 from daemon.selfmetrics import SelfMetrics
 from daemon.snapshot import Snapshot
@@ -70,6 +72,7 @@ class Judge:
         selfmetrics: SelfMetrics,
         reader: Reader,
         saved: SavedAlerts,
+        keepers: Keepers,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._bench = bench
@@ -77,6 +80,7 @@ class Judge:
         self._selfmetrics = selfmetrics
         self._reader = reader
         self._saved = saved
+        self._keepers = keepers
         self.tell: Callable[[Judged], None] | None = None
         """Gets each new state of things, on the event loop."""
         self._clock = clock
@@ -98,7 +102,7 @@ class Judge:
     async def run(self) -> None:
         """Judge until cancelled; alerts go on where they were when the daemon ended."""
         try:
-            await self._in_thread(self._resume, self._bench, round(self._clock() * 1000))
+            await self._resume(round(self._clock() * 1000))
             while True:
                 await self._wait()
                 await self.cycle(self._clock())
@@ -114,6 +118,7 @@ class Judge:
             if trim:
                 self._trim_at = now
             verdicts = await self._in_thread(self._judge, self._bench, notes, due, trim)
+            self._keepers.take(self._bench.handed_on())
             for key in due:
                 self._paces[key].next(self._clock())
             self._publish(now, verdicts)
@@ -122,10 +127,14 @@ class Judge:
         """Return how many evaluations of each group were left out because others took too long."""
         return {key: pace.missed for key, pace in self._paces.items()}
 
-    def _resume(self, bench: Bench, now_ms: int) -> None:
-        exported, saved_ms = self._saved.load()
+    async def _resume(self, now_ms: int) -> None:
+        reader = self._keepers.reader
+        if reader is not None:
+            found = await past(reader, self._bench.past_wanted(), now_ms)
+            await self._in_thread(self._bench.load, found)
+        exported, saved_ms = await self._in_thread(self._saved.load)
         try:
-            bench.take(exported, saved_ms, now_ms)
+            await self._in_thread(self._bench.take, exported, saved_ms, now_ms)
         except ValueError as error:
             log.error("alerts.state_refused", file=str(self._saved.path), reason=str(error))  # noqa: TRY400
 

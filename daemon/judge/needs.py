@@ -45,6 +45,10 @@ class Needs:
             self._known[name] = self._look(name)
         return self._known[name]
 
+    def named(self) -> dict[str, int]:
+        """Return the metrics that are asked for by name, and how far back, in milliseconds."""
+        return dict(self._named)
+
     def _look(self, name: str) -> int | None:
         found = [each.past_ms for each in self._patterns if all(test.matches(name) for test in each.tests)]
         if name in self._named:

@@ -1,0 +1,54 @@
+"""Fills the window with what was collected before a restart, so that ranges go on where they were."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+import structlog
+
+from daemon.history.errors import HistoryError
+from daemon.history.sheets import Samples, Sheet
+from rules.labels import NAME
+from rules.promql.matchers import Matcher, MatchOp
+
+log = structlog.get_logger()
+WITHIN_SECONDS = 120.0
+"""Judging begins without the rest of the past when reading it takes longer."""
+
+
+class PastReader(Protocol):
+    """A history that can be asked."""
+
+    async def read(self, query: Sequence[Matcher], start_ms: int, end_ms: int, /) -> list[Samples]:
+        """Return the samples of each series that fulfils all conditions, both ends included."""
+
+
+async def past(reader: PastReader, keep: Mapping[str, int], now_ms: int) -> list[Sheet]:
+    """Return the samples of these metrics, each for as many milliseconds back as it says."""
+    found: list[Sheet] = []
+    try:
+        async with asyncio.timeout(WITHIN_SECONDS):
+            for name, past_ms in keep.items():
+                query = (Matcher(NAME, MatchOp.EQUAL, name),)
+                found.extend(sheets(await reader.read(query, now_ms - past_ms, now_ms)))
+    except TimeoutError:
+        log.warning(
+            "history.slow", reason=f"the past was not read within {WITHIN_SECONDS:g} s", metrics=len(keep)
+        )
+    except HistoryError as error:
+        log.warning("history.not_read", reason=str(error))
+    return found
+
+
+def sheets(samples: Iterable[Samples]) -> Iterator[Sheet]:
+    """Put series with samples at the same times side by side."""
+    groups: dict[bytes, list[Samples]] = {}
+    for one in samples:
+        if len(one.times):
+            groups.setdefault(one.times.tobytes(), []).append(one)
+    for group in groups.values():
+        values = np.stack([one.values for one in group], axis=1)
+        yield Sheet(tuple([one.labels for one in group]), group[0].times, values)
