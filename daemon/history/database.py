@@ -18,6 +18,10 @@ _DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLI
 """Our statements are right: one that SQLite does not understand has met other tables than ours."""
 
 
+class NotThere(Exception):
+    """A file has gone, or is just being made: there is nothing in it to read."""
+
+
 def open_to_write(path: Path, schema: str) -> sqlite3.Connection:
     """Open a file, made if it is not there; raise FileFailed, or FileDamaged when it is not one of ours."""
     with translated(path):
@@ -39,13 +43,13 @@ def open_to_write(path: Path, schema: str) -> sqlite3.Connection:
 
 @contextlib.contextmanager
 def opened_to_read(path: Path) -> Iterator[sqlite3.Connection]:
-    """Give a connection that writes nothing; raise FileNotFoundError, FileFailed or FileDamaged."""
+    """Give a connection that writes nothing; raise NotThere, FileFailed or FileDamaged."""
     if not path.exists():
-        raise FileNotFoundError(path)
+        raise NotThere(path)
     with translated(path), contextlib.closing(_connected(path)) as connection:
         connection.execute("PRAGMA query_only = ON")
         if _version(connection, path) == 0:
-            raise FileNotFoundError(path)  # it is being made
+            raise NotThere(path)
         yield connection
 
 
@@ -54,8 +58,9 @@ def look(path: Path) -> None:
     try:
         with opened_to_read(path):
             pass
-    except FileNotFoundError:
-        raise FileDamaged(path, "it is empty") from None
+    except NotThere:
+        if path.exists():
+            raise FileDamaged(path, "it is empty") from None
 
 
 @contextlib.contextmanager

@@ -67,7 +67,7 @@ class Session:
         self._lately = [*self._from_fresh(), *self._unsaved]
         for file in sealed_files(self._folder):
             if file.end_ms >= self._start and file.start_ms < self._end:
-                with contextlib.suppress(FileNotFoundError), self._watched(file.path):
+                with contextlib.suppress(database.NotThere), self._watched(file.path):
                     self._files.append((file, self._exit.enter_context(database.opened_to_read(file.path))))
         return self
 
@@ -166,7 +166,7 @@ class Session:
         path = self._folder / fresh.FILE
         slots = ((self._start - 1) // fresh.SLOT_MS, (self._end - 1) // fresh.SLOT_MS)
         with (
-            contextlib.suppress(FileNotFoundError),
+            contextlib.suppress(database.NotThere),
             self._watched(path),
             database.opened_to_read(path) as connection,
         ):

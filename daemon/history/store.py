@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
 import threading
@@ -177,8 +176,7 @@ class Store:
 
     def _begin(self) -> None:
         for file in sealed_files(self._folder):
-            with contextlib.suppress(FileNotFoundError):
-                self._tried("open", partial(database.look, file.path))
+            self._tried("open", partial(database.look, file.path))
         self._opened()
 
     def _opened(self) -> Fresh:
