@@ -15,6 +15,7 @@ from collectors.registry import engines
 from collectors.strict_yaml import InvalidFile, Problem
 from daemon import config as configuration
 from daemon.catalogue import catalogue
+from daemon.commands.backtest import backtest
 from daemon.commands.check import Output, print_json
 from daemon.commands.metrics import own_metrics
 from daemon.config.rule_files import texts
@@ -28,6 +29,7 @@ EX_FAILED = 1
 EX_UNREADABLE = 2
 
 app = typer.Typer(name="rules", help="Check rule files and run their unit tests.", no_args_is_help=True)
+app.command()(backtest)
 Files = Annotated[list[Path], typer.Argument(help="The files.", metavar="FILE...")]
 Form = Annotated[Output, typer.Option(help="text or json.")]
 
