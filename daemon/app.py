@@ -64,6 +64,7 @@ class App:
                 self._stale,
                 lambda: judge.judged,
                 desk,
+                self._court.external_labels,
             )
             await server.start()
             try:

@@ -36,7 +36,8 @@ class Line:
     """Unix time, seconds."""
     labels: Mapping[str, str]
     annotations: Mapping[str, str]
-    source: str
+    sources: Sequence[str]
+    """`rules`, `alertmanager`, or both."""
     value: str
 
     @property
@@ -99,7 +100,7 @@ def _line(alert: Mapping[str, Any]) -> Line:
         active_at=dt.datetime.fromisoformat(alert["activeAt"]).timestamp(),
         labels=labels,
         annotations=alert["annotations"],
-        source=alert.get("source", "rules"),
+        sources=alert.get("sources", ["rules"]),
         value=alert.get("value", ""),
     )
 

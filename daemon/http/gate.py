@@ -29,7 +29,7 @@ _HEADERS = {
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _HINTS = {
     404: "the paths are /metrics, /livez, /readyz and those under /api/v1/ that the page at / lists",
-    405: "GET and HEAD are all there is",
+    405: "the header Allow has what this path takes",
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from aiohttp import web
@@ -20,24 +20,35 @@ _TRUE = ("1", "t", "true", "y", "yes")
 
 
 class RulesApi:
-    """Shows what the judge found; `received` gives alerts that others sent us, in the API's shape."""
+    """Shows what the judge found; `received` gives alerts that others sent us, in the API's shape.
+
+    An alert of ours that an Alertmanager sends back has our labels and `external_labels`: it is shown once.
+    """
 
     def __init__(
-        self, judged: Callable[[], Judged], received: Callable[[], Sequence[dict[str, Any]]] = tuple
+        self,
+        judged: Callable[[], Judged],
+        received: Callable[[], Sequence[dict[str, Any]]] = tuple,
+        external_labels: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
         self._judged = judged
         self._received = received
+        self._external_labels = external_labels
 
     async def alerts(self, request: web.Request) -> web.Response:
         """Answer with every alert that is pending or firing."""
         Query(request, ())
-        own = [
-            {**_alert(alert), "source": "rules"}
-            for verdict in self._judged().verdicts.values()
-            for rule in verdict.result.rules
-            for alert in _alive(rule)
-        ]
-        return _success({"alerts": [*own, *self._received()]})
+        returned = {_name(each["labels"]): each for each in self._received()}
+        external = self._external_labels()
+        own = []
+        for verdict in self._judged().verdicts.values():
+            for rule in verdict.result.rules:
+                for alert in rule.alerts:
+                    # One that is over here is over, though its Alertmanager may not have said so yet.
+                    echo = returned.pop(_name({**external, **alert.labels.as_dict()}), None)
+                    if alert.state is not AlertState.INACTIVE:
+                        own.append(_with_sources(alert, echo))
+        return _success({"alerts": [*own, *returned.values()]})
 
     async def rules(self, request: web.Request) -> web.Response:
         """Answer with every group, its rules, and how they fared."""
@@ -74,6 +85,17 @@ class RulesApi:
             if rules or not (names or kind):
                 found.append(_group(verdict, rules, bare=bare))
         return _success({"groups": found})
+
+
+def _name(labels: Mapping[str, str]) -> frozenset[tuple[str, str]]:
+    return frozenset(labels.items())
+
+
+def _with_sources(alert: Alert, echo: Mapping[str, Any] | None) -> dict[str, Any]:
+    if echo is None:
+        return {**_alert(alert), "sources": ["rules"]}
+    told = {key: echo[key] for key in ("fingerprint", "receivedFrom")}
+    return {**_alert(alert), "sources": ["rules", *echo["sources"]], **told}
 
 
 def _success(data: dict[str, Any]) -> web.Response:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from aiohttp import web
 
@@ -44,6 +44,7 @@ class HttpServer:
         stale: Callable[[], Sequence[str]] = tuple,
         judged: Callable[[], Judged] = Judged,
         desk: Desk | None = None,
+        external_labels: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
         self._options = options
         self._listen = parse_listen(options.listen)
@@ -51,7 +52,7 @@ class HttpServer:
         self._intake = Intake(desk) if desk else None
         self._gate = Gate(options, self._listen, {("POST", INTAKE_PATH): _INTAKE} if desk else {})
         self._api = Api(snapshot, selfmetrics, stale)
-        self._rules = RulesApi(judged, desk.shown if desk else tuple)
+        self._rules = RulesApi(judged, desk.shown if desk else tuple, external_labels)
         self._metrics = MetricsPage(snapshot, selfmetrics, aliases=options.aliases)
         self._servers: list[asyncio.Server] = []
         self._runner: web.AppRunner | None = None

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, TypeVarTuple, Unpack
 
 import structlog
 from prometheus_client import Metric
@@ -17,7 +18,7 @@ from collectors.model import Kind, MetricDef
 from collectors.secret import redact
 from daemon.moment import moment
 from daemon.received.notice import NotANotice, Notice, problems_text, read
-from daemon.received.store import Counts, Received, ReceivedStore, StoreFailed
+from daemon.received.store import SILENT_SECONDS, Counts, Received, ReceivedStore, StoreFailed
 
 log = structlog.get_logger()
 TAKEN = MetricDef(
@@ -36,12 +37,13 @@ FIRING = MetricDef(
     name="dbarchitect_received_alerts_firing", kind=Kind.GAUGE, help="Received alerts that fire."
 )
 RECEIVED_METRICS = (TAKEN, NOTICES, FIRING)
-_SHOW_SECONDS = 15.0
+T = TypeVar("T")
+Given = TypeVarTuple("Given")
 
 
 @dataclass(slots=True, eq=False)
 class Desk(Collector):
-    """One thread at a time writes; what is shown was read after the last write."""
+    """One thread writes and reads; what is shown was read after the last write."""
 
     state_dir: Path
     clock: Callable[[], float] = time.time
@@ -52,7 +54,9 @@ class Desk(Collector):
         default_factory=lambda: dict.fromkeys(("taken", "garbage", "not_stored"), 0)
     )
     _store: ReceivedStore = field(init=False)
-    _busy: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _thread: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="received")
+    )
     _known: Sequence[Received] = ()
 
     def __post_init__(self) -> None:
@@ -61,54 +65,60 @@ class Desk(Collector):
     async def open(self) -> None:
         """Open the store and read what is in it; a store that cannot be used is said, and tried again."""
         try:
-            await asyncio.to_thread(self._store.open)
-            await self._look()
+            await self._in_thread(self._look)
         except StoreFailed as error:
             log.error("received.no_store", reason=str(error))  # noqa: TRY400 - the reason says it all
 
     async def close(self) -> None:
-        """Close the store."""
-        async with self._busy:
-            await asyncio.to_thread(self._store.close)
+        """Close the store; nothing is taken any more."""
+        await self._in_thread(self._store.close)
+        self._thread.shutdown(wait=False)
 
     async def take(self, body: bytes, sender: str) -> tuple[Notice, Counts]:
         """Take a message; when this returns it is on disk. Raises NotANotice and StoreFailed."""
         try:
-            notice = read(body)
+            notice, counts = await self._in_thread(self._take, body, sender)
         except NotANotice:
             self.notices["garbage"] += 1
             raise
-        source = notice.external_url or sender
-        async with self._busy:
-            try:
-                counts = await asyncio.to_thread(self._store.take, notice.alerts, source, self.clock())
-                await self._look()
-            except StoreFailed as error:
-                self.notices["not_stored"] += 1
-                log.error("received.not_stored", reason=str(error), alerts=len(notice.alerts))  # noqa: TRY400
-                raise
-        self._count(notice, counts, source)
+        except StoreFailed as error:
+            self.notices["not_stored"] += 1
+            log.error("received.not_stored", reason=str(error))  # noqa: TRY400
+            raise
+        self._count(notice, counts, notice.external_url or sender)
         return notice, counts
 
     def shown(self) -> list[dict[str, Any]]:
         """Return received alerts that fire, in the shape of Prometheus' API."""
-        now = self.clock()
-        return [_shown(each) for each in self._known if _fires(each, now)]
+        return [_shown(each) for each in self._firing()]
 
     def collect(self) -> Iterator[Metric]:
         """Give what was taken as metrics."""
-        now = self.clock()
         for metric, counted in ((TAKEN, self.taken), (NOTICES, self.notices)):
             family = Metric(metric.name.removesuffix("_total"), metric.help, "counter")
             for outcome, count in counted.items():
                 family.add_sample(metric.name, {"outcome": outcome}, float(count))
             yield family
         firing = Metric(FIRING.name, FIRING.help, "gauge")
-        firing.add_sample(FIRING.name, {}, float(sum(_fires(each, now) for each in self._known)))
+        firing.add_sample(FIRING.name, {}, float(len(self._firing())))
         yield firing
 
-    async def _look(self) -> None:
-        self._known = await asyncio.to_thread(self._store.all, self.clock())
+    def _firing(self) -> list[Received]:
+        silent = self.clock() - SILENT_SECONDS
+        return [each for each in self._known if each.last_heard >= silent]
+
+    def _look(self) -> None:
+        self._known = self._store.firing(self.clock())
+
+    def _take(self, body: bytes, sender: str) -> tuple[Notice, Counts]:
+        notice = read(body)
+        counts = self._store.take(notice.alerts, notice.external_url or sender, self.clock())
+        self._look()
+        return notice, counts
+
+    async def _in_thread(self, work: Callable[[Unpack[Given]], T], *given: *Given) -> T:
+        # Not even a request that is given up lets the next one in before its work is done.
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *given)
 
     def _count(self, notice: Notice, counts: Counts, source: str) -> None:
         self.notices["taken"] += 1
@@ -116,7 +126,7 @@ class Desk(Collector):
             ("new", counts.new),
             ("resolved", counts.resolved),
             ("repeated", counts.repeated),
-            ("refused", len(notice.problems)),
+            ("refused", notice.refused),
             ("truncated", notice.truncated),
         ):
             self.taken[outcome] += count
@@ -126,11 +136,6 @@ class Desk(Collector):
             log.warning("received.refused", source=source, problems=redact(problems_text(notice.problems)))
 
 
-def _fires(each: Received, now: float) -> bool:
-    ends_at = each.alert.ends_at
-    return ends_at is None or ends_at > now
-
-
 def _shown(each: Received) -> dict[str, Any]:
     return {
         "labels": dict(each.alert.labels),
@@ -138,7 +143,7 @@ def _shown(each: Received) -> dict[str, Any]:
         "state": "firing",
         "activeAt": moment(each.alert.starts_at),
         "value": "",
-        "source": "alertmanager",
+        "sources": ["alertmanager"],
         "fingerprint": each.alert.fingerprint,
         "generatorURL": each.alert.generator_url,
         "receivedFrom": each.source,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,9 +14,14 @@ VERSION = "4"
 ALERTS_MAX = 10_000
 LABELS_MAX = 100
 TEXT_MAX = 16_384
-FINGERPRINT_MAX = 64
+"""Characters of a value; what is longer in an annotation is cut."""
+LABELS_TEXT_MAX = 65_536
+"""Characters of all labels of an alert, and of all its annotations."""
+NAME_MAX = 200
 _PROBLEMS_MAX = 20
-_NEVER_YEAR = 1970
+_FINGERPRINT = re.compile(r"[0-9A-Za-z]{1,64}")
+_SOURCE_MAX = 300
+_YEARS = range(1970, 9999)
 """Alertmanager writes year 1 for "not yet"."""
 
 
@@ -46,8 +52,10 @@ class Notice:
     truncated: int
     """Alerts that were left out of the message."""
     alerts: list[Notified] = field(default_factory=list)
+    refused: int = 0
+    """How many single alerts were not taken."""
     problems: list[str] = field(default_factory=list)
-    """Why single alerts were not taken."""
+    """Why: the first of them."""
 
 
 def read(body: bytes) -> Notice:
@@ -60,7 +68,7 @@ def read(body: bytes) -> Notice:
         raise NotANotice("the body is not a JSON object")
     version = whole.get("version")
     if version != VERSION:
-        raise NotANotice(f"version {str(version)[:50]!r} is not known: this is for version {VERSION!r}")
+        raise NotANotice(f"version {ascii(version)[:50]} is not known: this is for version {VERSION!r}")
     alerts = whole.get("alerts")
     if not isinstance(alerts, list):
         raise NotANotice("`alerts` is not a list")
@@ -70,11 +78,12 @@ def read(body: bytes) -> Notice:
     if not isinstance(truncated, int) or isinstance(truncated, bool) or truncated < 0:
         raise NotANotice("`truncatedAlerts` is not a number of alerts")
     texts = [_text(whole.get(key, "")) for key in ("groupKey", "receiver", "externalURL")]
-    notice = Notice(texts[0], texts[1], texts[2], truncated)
+    notice = Notice(texts[0], texts[1], texts[2][:_SOURCE_MAX], truncated)
     for place, each in enumerate(alerts):
         try:
             notice.alerts.append(_alert(each))
         except NotANotice as error:
+            notice.refused += 1
             if len(notice.problems) < _PROBLEMS_MAX:
                 notice.problems.append(f"alerts[{place}]: {error}")
     return notice
@@ -84,11 +93,13 @@ def _alert(value: Any) -> Notified:  # noqa: ANN401 - what the JSON holds
     if not isinstance(value, dict):
         raise NotANotice("is not an object")
     labels = _texts(value, "labels")
+    if sum(map(len, labels.values())) > LABELS_TEXT_MAX:
+        raise NotANotice(f"the labels have more than {LABELS_TEXT_MAX} characters")
     if not labels:
         raise NotANotice("has no labels")
     status = value.get("status")
     if status not in ("firing", "resolved"):
-        raise NotANotice(f"status is {str(status)[:50]!r}, not firing or resolved")
+        raise NotANotice(f"status is {ascii(status)[:50]}, not firing or resolved")
     starts_at = _time(value, "startsAt")
     if starts_at is None:
         raise NotANotice("startsAt is not a time")
@@ -96,10 +107,12 @@ def _alert(value: Any) -> Notified:  # noqa: ANN401 - what the JSON holds
     if status == "resolved" and ends_at is None:
         raise NotANotice("it is resolved, and endsAt is not a time")
     fingerprint = value.get("fingerprint") or fingerprint_of(labels)
-    if not isinstance(fingerprint, str) or len(fingerprint) > FINGERPRINT_MAX or not fingerprint.isalnum():
+    if not isinstance(fingerprint, str) or not _FINGERPRINT.fullmatch(fingerprint):
         raise NotANotice("fingerprint is not one")
     url = _text(value.get("generatorURL", ""))
-    return Notified(fingerprint, labels, _texts(value, "annotations"), starts_at, ends_at, url)
+    if not url.startswith(("http://", "https://")):
+        url = ""
+    return Notified(fingerprint, labels, _annotations(value), starts_at, ends_at, url)
 
 
 def fingerprint_of(labels: Mapping[str, str]) -> str:
@@ -108,13 +121,25 @@ def fingerprint_of(labels: Mapping[str, str]) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
-def _texts(value: Mapping[str, Any], key: str) -> dict[str, str]:
+def _annotations(value: Mapping[str, Any]) -> dict[str, str]:
+    """Return the annotations; an alert is not lost for a text that is too long."""
+    left = LABELS_TEXT_MAX
+    found = {}
+    for name, text in _texts(value, "annotations", longest=None).items():
+        if len(name) < left:
+            found[name] = text[: min(TEXT_MAX, left - len(name))]
+            left -= len(name) + len(found[name])
+    return found
+
+
+def _texts(value: Mapping[str, Any], key: str, longest: int | None = TEXT_MAX) -> dict[str, str]:
     pairs = value.get(key) or {}
     if not isinstance(pairs, dict) or len(pairs) > LABELS_MAX:
         raise NotANotice(f"{key} are not at most {LABELS_MAX} pairs")
     for name, text in pairs.items():
-        if not name or not isinstance(text, str) or len(text) > TEXT_MAX or len(name) > TEXT_MAX:
-            raise NotANotice(f"{key}: {str(name)[:50]!r} is not a text of at most {TEXT_MAX} characters")
+        too_long = longest is not None and isinstance(text, str) and len(text) > longest
+        if not name or not isinstance(text, str) or too_long or len(name) > NAME_MAX:
+            raise NotANotice(f"{key}: {ascii(name)[:50]} is not a text of at most {TEXT_MAX} characters")
         if not _is_text(name) or not _is_text(text):
             raise NotANotice(f"{key}: {ascii(name)[:50]} is not valid Unicode")
     return {name: text for name, text in pairs.items() if text}
@@ -134,13 +159,13 @@ def _is_text(text: str) -> bool:
 
 def _time(value: Mapping[str, Any], key: str) -> float | None:
     text = value.get(key)
-    if not isinstance(text, str) or len(text) > FINGERPRINT_MAX:
+    if not isinstance(text, str) or len(text) > NAME_MAX:
         return None
     try:
         found = dt.datetime.fromisoformat(text)
     except ValueError:
         return None
-    if found.tzinfo is None or found.year < _NEVER_YEAR:
+    if found.tzinfo is None or found.year not in _YEARS:
         return None
     return found.timestamp()
 
