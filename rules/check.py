@@ -72,7 +72,7 @@ def advise(groups: Sequence[Group], known: Known, sources: Mapping[str, str]) ->
         for rule in group.rules:
             source = sources.get(rule.place.file, "")
             found += _Adviser(rule, known, recorded, source).advise()
-    return sorted(found, key=lambda one: (one.file, one.line, one.column))
+    return sorted(dict.fromkeys(found), key=lambda one: (one.file, one.line, one.column))
 
 
 def _twice(group: Group) -> Iterator[Problem]:
@@ -168,9 +168,8 @@ class _Adviser:
     def _binary(self, node: tree.Binary) -> Iterator[Problem]:
         label = never_matches(node, self._known.shape)
         if label and node.matching is not None:
-            modifier = "on" if node.matching.on else "ignoring"
             message = f"the sides of `{node.op}` never match: the label {label!r} is on one side only"
-            hint = f"say with {modifier}(...) by which labels they belong together"
+            hint = "say with on(...) or ignoring(...) by which labels they belong together"
             yield self._problem(node.op, message, hint)
 
     def _no_label(self, label: str, name: str, shape: Shape) -> Problem:
@@ -179,7 +178,7 @@ class _Adviser:
 
     @staticmethod
     def _there_are(shape: Shape) -> str:
-        return f"there are {', '.join(sorted(shape.may))}" if shape.may else "there are none"
+        return f"there are {', '.join(sorted(shape.may))}" if shape.may else "it has no labels at all"
 
     def _more(self, hint: str) -> str:
         known = self._known.own_labels is not None

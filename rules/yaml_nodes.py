@@ -16,12 +16,11 @@ from rules.durations import duration_ms
 from rules.model import Place
 
 DEPTH_MAX = 50
-NODES_MAX = 1_000_000
-"""What aliases may multiply a file to."""
+GROWTH_MAX = 4
+"""What aliases may multiply a file by."""
 MERGES_MAX = 20
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _NULLS = ("", "~", "null", "Null", "NULL")
-_INTEGER = re.compile(r"[-+]?[0-9][0-9_]*")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*|(?!0[0-9])[0-9]+)(?:[eE][-+]?[0-9]+)?")
 _SPECIAL = {
     ".nan": float("nan"),
@@ -50,6 +49,7 @@ class YamlFile:
         self.text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
         self.problems: list[Problem] = []
         self._visits = 0
+        self._visits_max = 0
 
     def root(self) -> yaml.Node | None:
         """Return the document; None when there is none, or when it is no YAML, which is a problem then."""
@@ -142,11 +142,14 @@ class YamlFile:
         if node is None or self.is_null(node):
             return 0
         text = str(node.value) if isinstance(node, yaml.ScalarNode) and not node.style else ""
-        digits = text.replace("_", "")
-        if not _INTEGER.fullmatch(text) or abs(int(digits[:30])) >= 1 << 63:
+        try:
+            value = _number(text)
+        except ValueError:
+            value = 0.5
+        if not value.is_integer() or abs(value) >= 1 << 63:
             self.problem(node, f"{what} must be a whole number")
             return 0
-        return int(digits)
+        return int(value)
 
     def number(self, node: yaml.Node | None, what: str) -> float:
         """Return a number; 0 for nothing."""
@@ -205,16 +208,18 @@ class YamlFile:
 
     def _visit(self, node: yaml.Node) -> bool:
         self._visits += 1
-        if self._visits == NODES_MAX:
-            self.problem(node, f"aliases make more than {NODES_MAX} values of this file")
-        return self._visits < NODES_MAX
+        if self._visits == self._visits_max:
+            self.problem(node, f"aliases make this file more than {GROWTH_MAX} times as large")
+        return self._visits < self._visits_max
 
     def _check_events(self) -> None:
         """Refuse great size, deep nesting and strange tags before a tree is made."""
         if len(self.text) > SIZE_MAX_BYTES:
             raise InvalidFile([Problem(self.file, 0, 0, f"larger than {SIZE_MAX_BYTES} bytes")])
         depth = 0
+        self._visits_max = 1000
         for event in _events(self.text):
+            self._visits_max += GROWTH_MAX
             if isinstance(event, yaml.CollectionStartEvent):
                 depth += 1
             elif isinstance(event, yaml.CollectionEndEvent):
