@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import ssl
 from base64 import b64encode
 from collections.abc import AsyncIterator, Mapping
@@ -81,7 +82,7 @@ class RemoteSession:
             session = await self._opened()
             ours = await asyncio.to_thread(_credentials, self.options)
             async with session.post(
-                self.options.url.rstrip("/") + path,
+                self._url(path),
                 data=data,
                 headers={**{name.replace("_", "-"): value for name, value in headers.items()}, **ours},
                 allow_redirects=False,
@@ -94,6 +95,12 @@ class RemoteSession:
         session, self._session = self._session, None
         if session is not None:
             await session.close()
+
+    def _url(self, path: str) -> str:
+        if not path:
+            return self.options.url
+        parts = urlsplit(self.options.url)
+        return parts._replace(path=parts.path.rstrip("/") + path).geturl()
 
     async def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -138,7 +145,10 @@ def _why(error: Exception) -> str:
         reason = getattr(error.certificate_error, "verify_message", "") or "not valid"
         return f"the certificate is refused: {reason}"
     inner = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
-    return redact(getattr(inner, "strerror", "") or str(inner) or type(inner).__name__)
+    # What the event loop makes of a failed connection names the address, but not the reason.
+    number = (inner.errno or 0) if isinstance(inner, OSError) else 0
+    reason = os.strerror(number) if number > 0 else ""
+    return redact(reason or str(inner) or type(inner).__name__)
 
 
 def _tls_context(options: RemoteOptions) -> ssl.SSLContext | bool:

@@ -79,17 +79,19 @@ def _said(answer: Answer) -> Mapping[str, Any]:
     return said if isinstance(said, dict) and (answer.status == _OK or "error" in said) else {}
 
 
-def _samples(data: Mapping[str, Any]) -> list[Samples]:
-    kind: str = data.get("resultType", "")
-    result: Any = data.get("result")
+def _samples(data: Any) -> list[Samples]:  # noqa: ANN401 - JSON
+    if not isinstance(data, Mapping):
+        raise RemoteFailed("the far side's answer is not what its API promises")
+    kind = data.get("resultType")
+    result: Any = data.get("result") or ()
     try:
         if kind == "scalar":
-            return [_one({}, [result])]
+            return [_one({}, [(result[0], result[1])])]
         if kind == "vector":
-            return [_one(each["metric"], [each["value"]]) for each in result or ()]
+            return [_one(each["metric"], [each["value"]]) for each in result]
         if kind == "matrix":
-            return [_one(each["metric"], each["values"]) for each in result or ()]
-    except (KeyError, TypeError, ValueError) as error:
+            return [_one(each["metric"], each["values"]) for each in result]
+    except (KeyError, IndexError, TypeError, ValueError) as error:
         raise RemoteFailed(f"the far side's answer is not what its API promises: {error}") from None
     raise RemoteFailed(f"the far side answers with a {kind}, which is neither numbers nor series")
 
