@@ -12,10 +12,12 @@ from rules.errors import ParseError
 from rules.labels import NAME
 from rules.promql import tree
 from rules.promql.matchers import BadPattern, Matcher, MatchOp
+from rules.promql.scan import line_column, scanned
 from rules.promql.tree import Card, Kind, Matching, Node
 from rules.promql.unsupported import EXPERIMENTAL, NATIVE_HISTOGRAMS
 
-LENGTH_MAX = 256 * 1024
+DEPTH_MAX = 200
+"""How deep a tree may be: walking it takes some calls for each level."""
 _KINDS = {"Scalar": Kind.SCALAR, "Vector": Kind.VECTOR, "Matrix": Kind.MATRIX, "String": Kind.STRING}
 _OPS = {
     "Equal": MatchOp.EQUAL,
@@ -35,14 +37,15 @@ _COMPARISONS = ("==", "!=", "<", ">", "<=", ">=")
 
 def parse(text: str) -> Node:
     """Return the tree of an expression; raise ParseError with line and column within the text."""
-    if len(text) > LENGTH_MAX:
-        raise ParseError(f"the expression is {len(text)} characters long; {LENGTH_MAX} are permitted")
     try:
-        parsed = parser.parse(text)
+        parsed = parser.parse(scanned(text))
     except ValueError as error:
-        message = str(error)
+        message = _worded(str(error))
         raise ParseError(message, *_position(text, message)) from None
-    return _Reader(text).node(parsed)
+    try:
+        return _Reader(text).node(parsed)
+    except (OverflowError, ValueError):
+        raise ParseError("a duration or a time in it is out of range") from None
 
 
 class _Reader:
@@ -50,12 +53,17 @@ class _Reader:
 
     def __init__(self, text: str) -> None:
         self.text = text
+        self._depth = 0
 
     def node(self, node: Any) -> Node:  # noqa: ANN401 - the parser's union has no name
         read = getattr(self, f"_{type(node).__name__}", None)
         if read is None:
             raise self._refused(type(node).__name__, "is not supported")
+        if self._depth == DEPTH_MAX:
+            raise ParseError(f"it is more than {DEPTH_MAX} deep; record parts of it by rules of their own")
+        self._depth += 1
         made: Node = read(node)
+        self._depth -= 1
         return made
 
     def _NumberLiteral(self, node: parser.NumberLiteral) -> Node:  # noqa: N802 - named after the parser's
@@ -160,14 +168,21 @@ def _at(modifier: Any) -> tree.At:  # noqa: ANN401 - optional, and its parts too
 
 
 _NAMED = re.compile(
-    r"function (?:with name )?'([^']+)'|syntax: (\S+)|illegal regex for (.+)|character [^']*'(.)'"
+    r"function (?:with name )?'([^']+)'|syntax: (\S+)|illegal regex for (.+)|duration string: (\S+)|'([^']+)'"
 )
+_KINDS_OF_PARSER = re.compile(r"\b(type|got:?|on|or) (vector|matrix)\b(?! selector)")
+
+
+def _worded(message: str) -> str:
+    """Name kinds as Prometheus and its documentation do."""
+    names = {"vector": "instant vector", "matrix": "range vector"}
+    return _KINDS_OF_PARSER.sub(lambda found: f"{found[1]} {names[found[2]]}", message)
 
 
 def _position(text: str, message: str) -> tuple[int, int]:
     """Return where the parser's complaint is: it names a word, never a place."""
     if "end of input" in message or "unclosed" in message or "invalid promql query" in message:
-        return _line_column(text, len(text))
+        return line_column(text, len(text))
     named = _NAMED.search(message)
     word = next((each for each in named.groups() if each), "") if named else ""
     return _place(text, word)
@@ -176,9 +191,4 @@ def _position(text: str, message: str) -> tuple[int, int]:
 def _place(text: str, word: str) -> tuple[int, int]:
     found = re.search(rf"(?<![\w:]){re.escape(word)}", text) if word[:1].isalpha() else None
     start = found.start() if found else max(0, text.find(word))
-    return _line_column(text, start)
-
-
-def _line_column(text: str, offset: int) -> tuple[int, int]:
-    before = text[:offset]
-    return before.count("\n") + 1, offset - (before.rfind("\n") + 1) + 1
+    return line_column(text, start)
