@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +23,8 @@ class Alerter:
         self._states = _Series((key, ALERTS))
         self._since = _Series((key, FOR_STATE))
         self.state = AlertingState(rule.for_ms, rule.keep_firing_for_ms)
+        self._quiet = False
+        """There was no alert the last time, and nothing was left to be told of one."""
 
     def judge(
         self, vector: Vector, at_ms: int, limit: int, moment: Moment, unobserved: Unobserved, sink: Sink
@@ -30,12 +33,25 @@ class Alerter:
 
         Returns how many series that were; raises EvalError.
         """
+        if self._quiet and not vector.present.any():
+            return 0
         seen = [self._seen(labels, value, moment) for labels, value in vector.items()]
         alive = self.state.update(seen, moment.at_ms, limit=limit, unobserved=unobserved)
         self._states.write([_state_of(alert) for alert in alive], [1.0] * len(alive), at_ms, sink)
         since = [float(alert.active_at_ms // 1000) for alert in alive]
         self._since.write([(alert.labels, (("__name__", FOR_STATE),)) for alert in alive], since, at_ms, sink)
+        self._quiet = not self.state.active
         return 2 * len(alive)
+
+    def load(self, exported: Sequence[Mapping[str, Any]]) -> None:
+        """Go on with the alerts that `AlertingState.export` gave; raise ValueError for anything else."""
+        self.state.take(exported)
+        self._quiet = False
+
+    def take(self, active: dict[Labels, Alert]) -> None:
+        """Go on with these alerts."""
+        self.state.active = active
+        self._quiet = False
 
     def end(self, at_ms: int, sink: Sink) -> None:
         """Say that the rule's series are over."""

@@ -129,14 +129,14 @@ class GroupRun:
             except (KeyError, TypeError, AttributeError) as error:
                 raise ValueError(f"not the state of a group: {error!r}") from None
             if isinstance(run, Alerter):
-                run.state.take(alerts)
+                run.load(alerts)
 
     def inherit(self, previous: GroupRun, at_ms: int) -> None:
         """Take over the alerts from before a reload; end the series of rules that are gone."""
         for identity, before in previous._runs.items():
             run = self._runs.get(identity)
             if isinstance(run, Alerter) and isinstance(before, Alerter):
-                run.state.active = before.state.active
+                run.take(before.state.active)
             if type(run) is not type(before):
                 before.end(at_ms, self._sink)
 

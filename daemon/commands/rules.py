@@ -144,8 +144,8 @@ def _say(
             typer.echo(f"{file}: {mistakes} mistake{'s' if mistakes != 1 else ''}", err=True)
         else:
             count = _counts(groups, file)
-            alerts, recordings, in_groups = (count[name] for name in ("alerts", "recordings", "groups"))
-            typer.echo(f"OK {file}: {alerts} alerts, {recordings} recordings in {in_groups} groups")
+            counted = [f"{count[name]} {name if count[name] != 1 else name[:-1]}" for name in count]
+            typer.echo(f"OK {file}: {counted[1]}, {counted[2]} in {counted[0]}")
 
 
 def _test(file: str, text: str) -> Outcome:
