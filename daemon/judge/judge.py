@@ -145,14 +145,20 @@ class Judge:
         return verdicts
 
     async def _wait(self) -> None:
-        self._changed.clear()
-        now = self._clock()
-        soonest = min((pace.due_at for pace in self._paces.values()), default=now)
         try:
-            async with asyncio.timeout(max(0.0, min(soonest - now, TRIM_SECONDS))):
+            async with asyncio.timeout(self._rest(self._clock())):
                 await self._changed.wait()
         except TimeoutError:
             pass
+        self._changed.clear()
+
+    def _rest(self, now: float) -> float | None:
+        """Return the seconds until there is something to do; None when that takes other rules."""
+        if not self._paces:
+            # Not looked at since the rules are these, or there are none: nobody needs what is collected.
+            return 0.0 if self._bench.intervals() or not self.judged.at else None
+        soonest = min(pace.due_at for pace in self._paces.values())
+        return max(0.0, min(soonest - now, TRIM_SECONDS))
 
     def _due(self, now: float) -> list[tuple[str, str]]:
         intervals = self._bench.intervals()

@@ -16,6 +16,8 @@ from actions.scratch.postgres import ScratchPostgres
 from tests.bench.collect_process import Scraped
 
 ROOT = Path(__file__).resolve().parents[2]
+_COLLECTING_ONLY = {"rules": {"builtin": False, "files": []}, "history": {"enabled": False}}
+"""What is compared collects; judging and keeping have measurements of their own."""
 EXPORTER = "prometheus-postgres-exporter"
 
 SAME = (
@@ -83,7 +85,15 @@ def start_ours(
     }
     file = room / f"{name}.yaml"
     file.write_text(
-        json.dumps({"daemon": daemon, "allow_inline_secrets": True, "targets": list(targets), **config})
+        json.dumps(
+            {
+                "daemon": daemon,
+                "allow_inline_secrets": True,
+                "targets": list(targets),
+                **_COLLECTING_ONLY,
+                **config,
+            }
+        )
     )
     file.chmod(0o600)
     argv = [sys.executable, "-m", "daemon", "run", str(file)]
