@@ -123,14 +123,18 @@ class PostgresSession:
         async with self._turn:
             with translated(self._options):
                 pooled = self.facts.pooled
-                async with _short_transaction(self._connection, self._options, on=pooled):
-                    self.facts = await learn(
-                        self._connection,
-                        pooled=pooled,
-                        relations=self._wants.relations,
-                        settings=self._wants.settings,
-                        anew=anew,
-                    )
+                try:
+                    async with _short_transaction(self._connection, self._options, on=pooled):
+                        self.facts = await learn(
+                            self._connection,
+                            pooled=pooled,
+                            relations=self._wants.relations,
+                            settings=self._wants.settings,
+                            anew=anew,
+                        )
+                except asyncio.CancelledError:
+                    self._interrupted = True
+                    raise
         self._statements.clear()
 
     async def recover(self) -> None:

@@ -70,7 +70,7 @@ class PostgresObserver:
         self._denied: dict[tuple[str, str], tuple[float, str]] = {}
         self._distress: dict[str, str] = {}
         self._databases: tuple[str, ...] = ()
-        self._learned_at = 0.0
+        self._learned_at = float("-inf")
         self._stale_facts = False
         self._was_slow = False
         self._unsupported_at = float("-inf")
@@ -88,15 +88,11 @@ class PostgresObserver:
         except CollectError as error:
             return self._down(error)
         except TimeoutError:
-            main = self._sessions.main
-            if main is None or not main.waits_for_others:
-                await self._sessions.drop_main()
+            if not await self._lives():
                 seconds = self._target.deadline_seconds
                 return self._down(TimedOut(f"{self._options.address}: no answer within {seconds:g} s"))
-            # The session is taken by a slow probe that is still within its own deadline; that deadline
-            # decides whether the server is alive.
         facts = self._facts
-        assert facts is not None  # noqa: S101 - _look learned them or raised
+        assert facts is not None  # noqa: S101 - _look learned them or raised, or a look before did
         return Up(
             up=True, at=time.time(), role=facts.role, version=facts.version, identity=facts.identity,
             distress=next(iter(self._distress.values()), ""),
@@ -187,6 +183,23 @@ class PostgresObserver:
             await session.relearn(anew=self._stale_facts)
             await self._learned(session)
 
+    async def _lives(self) -> bool:
+        """Tell whether a server that missed the deadline answers nevertheless; if not, end the session.
+
+        A server that is short of processors would be hurt most by being connected to anew.
+        """
+        session = self._sessions.main
+        if session is None:
+            return False
+        if not session.waits_for_others:
+            await session.recover()
+            if session.closed:
+                await self._sessions.drop_main()
+                return False
+            self._distress["up"] = "load"
+        # Else it is taken by a slow probe that is still within its own deadline; that deadline decides.
+        return self._facts is not None
+
     def _feel(self, took_seconds: float) -> None:
         """Judge the server's load by what the cheapest of all questions takes, twice in a row."""
         slow = took_seconds > SLOW_SECONDS
@@ -197,8 +210,7 @@ class PostgresObserver:
         self._was_slow = slow
 
     async def _learned(self, session: PostgresSession) -> None:
-        self._learned_at = time.monotonic()
-        self._stale_facts = False
+        self._learned_at = float("-inf")  # until the end is reached: it may be cut short by a deadline
         if self._facts is not None and self._facts.identity != session.facts.identity:
             self._denied.clear()
         self._facts = session.facts
@@ -225,6 +237,8 @@ class PostgresObserver:
             key: runner for key, runner in self._runners.items()
             if key[0] in self._plan and not isinstance(runner, _Declared | Rejection)
         }  # fmt: skip
+        self._learned_at = time.monotonic()
+        self._stale_facts = False
 
     def _is_wanted(self, database: str) -> bool:
         choice = self._options.databases

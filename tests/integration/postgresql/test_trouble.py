@@ -202,6 +202,49 @@ async def test_a_server_that_answers_slowly_twice_in_a_row_suffers_from_load(
     assert (once.distress, twice.distress, over.distress) == ("", "load", "")
 
 
+async def test_a_server_that_misses_the_deadline_but_answers_keeps_its_session(
+    new_postgres: NewPostgres, proxy: NewProxy
+) -> None:
+    server = await new_postgres(15)
+    wire = await proxy(server)
+    backend = "select pid from pg_stat_activity where application_name = 'database-architect'"
+    async with connected(server) as watcher, observing(wire, deadline_seconds=0.5) as observer:
+        first = await observer.up()
+        before = await watcher.fetch(backend)
+        wire.delay(0.6)
+        late = await observer.up()
+        wire.delay(0)
+        over = await observer.up()
+        after = await watcher.fetch(backend)
+
+    assert first.distress == ""
+    assert late.up
+    assert late.distress == "load"
+    assert late.identity == first.identity
+    assert (over.up, over.distress) == (True, "")
+    assert before == after
+    assert len(after) == 1
+
+
+async def test_a_look_that_a_deadline_cut_short_is_made_up_for(
+    postgres15: ScratchPostgres, proxy: NewProxy
+) -> None:
+    wire = await proxy(postgres15)
+    async with observing(wire, LONG, deadline_seconds=0.5) as observer:
+        await observer.up()
+        wire.delay(0.3)  # enough for one question, not for all that are asked anew
+        observer._learned_at = -1e9
+        cut = await observer.up()
+        learned_at = observer._learned_at
+        wire.delay(0)
+        after = await observer.up()
+
+    assert cut.up
+    assert learned_at < 0
+    assert after.up
+    assert observer._learned_at > 0
+
+
 async def test_a_promotion_changes_the_role_and_the_plan(new_postgres: NewPostgres) -> None:
     primary = await new_postgres(15)
     replica = await new_postgres(replica_of=primary)
