@@ -20,6 +20,8 @@ from daemon import config
 from daemon.catalogue import catalogue
 from daemon.cli import app
 from daemon.commands.metrics import own_metrics
+from rules.load import load
+from rules.testing import read, run
 from tests.fixtures.missing import missing
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -149,9 +151,22 @@ def test_every_piece_of_configuration_loads(body: str, tmp_path: Path) -> None:
     if any(isinstance(one, dict) and "values" in one for one in parsed.values()):
         assert load_any(path, engine="postgresql")
         return
+    if "groups" in parsed:
+        assert load({"rules.yaml": body})
+        return
+    if "tests" in parsed:
+        assert run(read("rules.test.yaml", body), load({"rules.yaml": rules_before(body)})) == []
+        return
     if "targets" not in parsed:
         path.write_text(path.read_text() + "\ntargets: [{name: any, engine: host}]\n")
     config.load(path)
+
+
+def rules_before(tests: str) -> str:
+    """Return the rules that a page shows before the tests of them."""
+    page = next(page for page in PAGES if tests in fences(page, "yaml"))
+    shown = fences(page, "yaml")
+    return next(body for body in reversed(shown[: shown.index(tests)]) if body.startswith("groups:"))
 
 
 def check_by_promtool(path: Path) -> None:

@@ -38,7 +38,7 @@ def said(expr: str, more: str = "", labels: tuple[str, ...] | None = ()) -> list
         ("rate(pg_comits_total[5m]) > 0", 16, "did you mean 'pg_commits_total'?"),
         (
             'pg_up == 0 or pg_commits_total{datnam="x"} > 0',
-            43,
+            42,
             "no series of pg_commits_total has the label 'datnam'",
         ),
         ("sum by (datnam) (pg_commits_total)", 19, "no series of pg_commits_total has the label 'datnam'"),
