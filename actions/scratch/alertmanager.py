@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import aiohttp
+from prometheus_client.parser import text_string_to_metric_families
 
 from actions.scratch.errors import NotInstalled, ScratchError
 from actions.scratch.place import Place, scratch_place
@@ -101,10 +102,23 @@ class ScratchAlertmanager:
             found: list[dict[str, Any]] = await answer.json()
         return [one for one in found if labels.items() <= one["labels"].items()]
 
+    async def metric(self, name: str, **labels: str) -> float:
+        """Return the value of a counter or gauge about itself; 0 when it has no series with these labels."""
+        async with self._http.get(f"{self.url}/metrics") as answer:
+            answer.raise_for_status()
+            families = text_string_to_metric_families(await answer.text())
+        samples = [sample for family in families for sample in family.samples]
+        return sum(one.value for one in samples if one.name == name and labels.items() <= one.labels.items())
+
     async def amtool(self, *words: str) -> str:
         """Run amtool on it and return what it prints."""
         argv = (_program("amtool"), *words, f"--alertmanager.url={self.url}")
         return await run(*argv, account=self._place.account, cwd=self._room, deadline=self._deadline)
+
+    async def end(self) -> None:
+        """End it with SIGTERM: it writes down whom it told; its data stay."""
+        if self._process is not None:
+            await self._process.stop(signal.SIGTERM, self._deadline)
 
     async def kill(self) -> None:
         """End it with SIGKILL; what it keeps on disk stays."""
