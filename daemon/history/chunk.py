@@ -18,10 +18,9 @@ from daemon.history.planes import (
     Bytes,
     Ints,
     Words,
-    best_orders,
     from_planes,
     numbers_of,
-    residues,
+    shrunk,
     to_planes,
 )
 from rules.promql.values import ABSENT, ABSENT_BITS, STALE, STALE_BITS, Floats
@@ -73,8 +72,10 @@ def seal(data: bytes, level: int = LEVEL) -> bytes:
     return _CHECKSUM.pack(zlib.crc32(packed)) + packed
 
 
-def unseal(data: bytes) -> bytes:
+def unseal(data: object) -> bytes:
     """Return what `seal` was given; raise Damaged."""
+    if not isinstance(data, bytes):
+        raise Damaged("there is nothing where packed bytes should be")
     body = data[_CHECKSUM.size :]
     if len(data) < _CHECKSUM.size or _CHECKSUM.unpack_from(data)[0] != zlib.crc32(body):
         raise Damaged("the checksum is another")
@@ -128,10 +129,7 @@ def _scaled_back(numbers: Ints, decimals: int) -> Floats:
 
 
 def _packed_numbers(numbers: Ints) -> bytes:
-    orders = best_orders(numbers)
-    words = np.empty(numbers.shape, dtype=np.uint64)
-    for order in np.unique(orders):
-        words[:, orders == order] = residues(numbers[:, orders == order], int(order))
+    orders, words = shrunk(numbers)
     first: bytes = numbers[0].astype("<i8").tobytes()
     return orders.tobytes() + first + to_planes(words)
 

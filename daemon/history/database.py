@@ -69,8 +69,10 @@ def translated(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.DatabaseError as error:
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        kind = FileDamaged if code in _DAMAGE else FileFailed
+        # Without a code it is text that is none.
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
+        damaged = code in _DAMAGE and not isinstance(error, sqlite3.ProgrammingError)
+        kind = FileDamaged if damaged else FileFailed
         raise kind(path, str(error)) from error
     except OSError as error:
         raise FileFailed(path, error.strerror or type(error).__name__) from error

@@ -73,6 +73,8 @@ class Fresh:
             found = self._connection.execute(
                 "SELECT slot, shard, max(seq) FROM batch GROUP BY slot, shard ORDER BY slot, shard"
             ).fetchall()
+        if not all(isinstance(number, int) for row in found for number in row):
+            raise FileDamaged(self.path, "what a batch is about is no number")
         return [Due(*row) for row in found]
 
     def read(self, due: Due, after: int) -> Iterator[Sheet]:

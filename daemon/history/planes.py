@@ -16,11 +16,14 @@ ORDERS = 3
 _LITTLE = np.dtype("<u8")
 
 
-def best_orders(numbers: Ints) -> Bytes:
-    """Return for each column of numbers[T, N] how often to take differences, by how many bits remain."""
-    costs = np.stack([_cost(residues(numbers, order)) for order in range(ORDERS)])
-    found: Bytes = costs.argmin(axis=0).astype(np.uint8)
-    return found
+def shrunk(numbers: Ints) -> tuple[Bytes, Words]:
+    """Return for each column of numbers[T, N] how often differences are taken, and what is left then.
+
+    It is taken what leaves the fewest bits.
+    """
+    left = np.stack([residues(numbers, order) for order in range(ORDERS)])
+    orders: Bytes = np.log2(left.astype(np.float64) + 1.0).sum(axis=1).argmin(axis=0).astype(np.uint8)
+    return orders, np.take_along_axis(left, orders[None, None, :].astype(np.intp), axis=0)[0]
 
 
 def residues(numbers: Ints, order: int) -> Words:
@@ -63,8 +66,3 @@ def from_planes(
     split[:, :, :count] = np.moveaxis(planes[:, wanted], 0, 2)
     words: Words = split.view(_LITTLE)[:, :, 0].T.astype(np.uint64)
     return words, data[end:]
-
-
-def _cost(words: Words) -> NDArray[np.float64]:
-    found: NDArray[np.float64] = np.log2(words.astype(np.float64) + 1.0).sum(axis=0)
-    return found

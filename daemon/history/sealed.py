@@ -162,7 +162,8 @@ class Packer:
 
 def names_in(connection: sqlite3.Connection) -> set[str]:
     """Return the metric names of a sealed file."""
-    return {name for (name,) in connection.execute("SELECT DISTINCT name FROM posting")}
+    found = {name for (name,) in connection.execute("SELECT DISTINCT name FROM posting")}
+    return {name for name in found if isinstance(name, str)}  # a damaged page may give anything
 
 
 def layouts_with(connection: sqlite3.Connection, name: str) -> Iterator[tuple[int, tuple[Labels, ...]]]:

@@ -18,7 +18,7 @@ from daemon.history.errors import FileDamaged, FileFailed
 from daemon.history.planes import Ints
 from daemon.history.rollup import Column, rolled
 from daemon.history.sealed import SealedFile, chunks_of, layouts_with, names_in, sealed_files, values_of
-from daemon.history.sheets import Samples, Sheet, ordered, unpacked_series
+from daemon.history.sheets import Samples, Sheet, ordered, stacked, unpacked_series
 from daemon.history.wanted import Wanted
 from rules.labels import Labels
 from rules.promql.values import ABSENT_BITS, Floats
@@ -60,11 +60,15 @@ class Session:
         self._unsaved = unsaved
         self._on_damage = on_damage
         self._exit = contextlib.ExitStack()
-        self._lately: list[Sheet] = []
+        self._named: dict[str, list[tuple[Sheet, int]]] = {}
+        """What is not packed yet: by metric name, columns of sheets; none but what is wanted."""
         self._files: list[tuple[SealedFile, sqlite3.Connection]] = []
 
     def __enter__(self) -> Self:
-        self._lately = [*self._from_fresh(), *self._unsaved]
+        lately = stacked(self._meant([*self._from_fresh(), *self._unsaved]))
+        for sheet in lately:
+            for place, labels in enumerate(sheet.series):
+                self._named.setdefault(labels.name, []).append((sheet, place))
         for file in sealed_files(self._folder):
             if file.end_ms >= self._start and file.start_ms < self._end:
                 with contextlib.suppress(database.NotThere), self._watched(file.path):
@@ -80,7 +84,7 @@ class Session:
         """Return the metric names to ask for, sorted."""
         if self._wanted.names is not None:
             return sorted(self._wanted.names)
-        found = {labels.name for sheet in self._lately for labels in sheet.series}
+        found = set(self._named)
         for file, connection in self._files:
             with self._watched(file.path):
                 found |= names_in(connection)
@@ -88,9 +92,9 @@ class Session:
 
     def series(self, name: str) -> Iterator[Labels]:
         """Give the series of one metric; some may come twice."""
-        for sheet in self._lately:
+        for sheet, place in self._named.get(name, ()):
             if self._touches(sheet.times).any():
-                yield from (sheet.series[place] for place in self._wanted.places(sheet.series, name))
+                yield sheet.series[place]
         for file, connection in self._files:
             with self._watched(file.path):
                 for layout, series in layouts_with(connection, name):
@@ -147,10 +151,19 @@ class Session:
                         _add(found, series, places, times, values)
 
     def _add_lately(self, found: _Pieces, name: str) -> None:
-        for sheet in self._lately:
-            places = self._wanted.places(sheet.series, name)
+        for sheet, place in self._named.get(name, ()):
+            _add(found, sheet.series, [place], sheet.times, sheet.values[:, place : place + 1])
+
+    def _meant(self, sheets: Sequence[Sheet]) -> Iterator[Sheet]:
+        """Give of each sheet the series that are wanted; of one object, one object."""
+        kept: dict[int, tuple[list[int], list[Labels]]] = {}
+        for sheet in sheets:
+            if id(sheet.series) not in kept:
+                places = self._wanted.places(sheet.series)
+                kept[id(sheet.series)] = (places, [sheet.series[place] for place in places])
+            places, series = kept[id(sheet.series)]
             if places:
-                _add(found, sheet.series, places, sheet.times, sheet.values[:, places])
+                yield Sheet(series, sheet.times, sheet.values[:, places])
 
     def _joined(self, found: _Pieces) -> Iterator[Samples]:
         for labels in sorted(found):

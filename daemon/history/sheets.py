@@ -67,15 +67,28 @@ def assembled(sheets: Iterable[Sheet]) -> list[Sheet]:
 
     Of two samples of one series at one time, that of the later sheet wins.
     """
-    by_layout: dict[tuple[Labels, ...], list[Sheet]] = {}
-    for sheet in sheets:
-        by_layout.setdefault(tuple(sheet.series), []).append(sheet)
-    joined = [_stacked(layout, parts) for layout, parts in by_layout.items()]
-    merged = [_merged(group) for group in _sharing(joined)]
+    merged = [_merged(group) for group in _sharing(stacked(sheets))]
     by_times: dict[bytes, list[Sheet]] = {}
     for sheet in merged:
         by_times.setdefault(sheet.times.tobytes(), []).append(sheet)
     return [_beside(group) for group in by_times.values()]
+
+
+def stacked(sheets: Iterable[Sheet]) -> list[Sheet]:
+    """Put sheets with the same `series` object into one, times ascending."""
+    by_object: dict[int, list[Sheet]] = {}
+    for sheet in sheets:
+        by_object.setdefault(id(sheet.series), []).append(sheet)
+    return [
+        Sheet(
+            parts[0].series,
+            *ordered(
+                np.concatenate([part.times for part in parts]),
+                np.concatenate([part.values for part in parts]),
+            ),
+        )
+        for parts in by_object.values()
+    ]
 
 
 def packed_series(series: Sequence[Labels]) -> bytes:
@@ -87,12 +100,6 @@ def packed_series(series: Sequence[Labels]) -> bytes:
 def unpacked_series(data: bytes) -> tuple[Labels, ...]:
     """Return the label sets; raise Damaged."""
     return tuple(labels_of((name, value) for name, value in pairs) for pairs in json.loads(unseal(data)))
-
-
-def _stacked(layout: tuple[Labels, ...], parts: Sequence[Sheet]) -> Sheet:
-    times = np.concatenate([part.times for part in parts])
-    values = np.concatenate([part.values for part in parts])
-    return Sheet(layout, *ordered(times, values))
 
 
 def _sharing(sheets: Sequence[Sheet]) -> list[list[Sheet]]:

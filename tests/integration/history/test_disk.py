@@ -55,7 +55,7 @@ def test_with_the_disk_full_it_goes_on_counts_the_loss_and_recovers(small_disk: 
     refused = 0
     rng = np.random.default_rng(1)
     lost_at = []
-    for row in range(200):
+    for row in range(400):
         times = every_ten_seconds(1, START_MS + 10_000 * (100 + row))
         store.append(series, times, rng.random((1, 50)))
         refused += not store.flush()
@@ -75,7 +75,7 @@ def test_with_the_disk_full_it_goes_on_counts_the_loss_and_recovers(small_disk: 
     read = found(store.reader.read(EVERYTHING, 0, FAR_MS))
     assert {one: min(samples) for one, samples in read.items()} == dict.fromkeys(series, int(first.times[0]))
     there = sum(map(len, read.values()))
-    assert there == 50 * 260 - store.counts.lost["unsaved_full"]
+    assert there == 50 * 460 - store.counts.lost["unsaved_full"]
     packed(store, FAR_MS)
     assert found(store.reader.read(EVERYTHING, 0, FAR_MS)) == read
     store.close()
