@@ -7,6 +7,7 @@ Two hundred thousand of them are held at a time, so the names are shared by all 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from threading import Lock
 from weakref import WeakValueDictionary
 
 NAME = "__name__"
@@ -40,6 +41,7 @@ class Schema:
         return found
 
 
+_making = Lock()
 _schemas: WeakValueDictionary[tuple[str, ...], Schema] = WeakValueDictionary()
 
 
@@ -47,7 +49,10 @@ def schema(names: tuple[str, ...]) -> Schema:
     """Return the one schema with these names, which are sorted and hold no `__name__`."""
     found = _schemas.get(names)
     if found is None:
-        found = _schemas[names] = Schema(names)
+        with _making:  # two of one kind would make equal labels differ
+            found = _schemas.get(names)
+            if found is None:
+                found = _schemas[names] = Schema(names)
     return found
 
 

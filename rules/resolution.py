@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rules.labels import Labels
+from rules.labels import NAME, Labels
 from rules.promql.matchers import Matcher
 from rules.promql.values import (
     ABSENT,
@@ -26,6 +26,7 @@ from rules.promql.values import (
 from rules.sheet import Sheet
 
 Places = NDArray[np.intp]
+NOWHERE: Places = np.empty(0, dtype=np.intp)
 
 
 @dataclass(slots=True)
@@ -39,14 +40,17 @@ class _Part:
 
 
 class Resolution:
-    """The answer to a selector, good until a series comes or goes in one of its sheets."""
+    """The answer to a selector, good until a series comes or goes in one of its sheets.
+
+    The sheets are those of metrics whose name matches already.
+    """
 
     def __init__(self, sheets: Sequence[Sheet], matchers: tuple[Matcher, ...]) -> None:
         self._parts: list[_Part] = []
         self._twice: set[int] = set()
         """Rows that more than one sheet has samples of: a series that moved from one to the other."""
         places: dict[Labels, int] = {}
-        tests = [each for each in matchers if not each.is_name]
+        tests = [each for each in matchers if each.name != NAME]
         for sheet in sheets:
             self._add(sheet, tests, places)
         self.rows = Rows(tuple(places))
@@ -66,7 +70,7 @@ class Resolution:
                 continue
             cells = part.sheet.values[first:last, part.columns]
             found, at = _newest(cells, part.sheet.times[first:last])
-            newer = (at > times[part.rows]) if self._twice else slice(None)
+            newer = _newer(found, at, times[part.rows]) if self._twice else slice(None)
             values[part.rows[newer]] = found[newer]
             times[part.rows[newer]] = at[newer]
         return Vector(self.rows, values, is_sample(values), times)
@@ -104,20 +108,22 @@ class Resolution:
     def _sort_out(
         self, segment: Segment, segments: list[Segment], loose: dict[int, list[tuple[Ints, Floats]]]
     ) -> None:
-        shared = (
-            [column for column, row in enumerate(segment.places) if int(row) in self._twice]
-            if self._twice
-            else []
-        )
-        if not shared:
+        shared = np.flatnonzero(np.isin(segment.places, list(self._twice))) if self._twice else NOWHERE
+        if not len(shared):
             segments.append(segment)
             return
-        for column in shared:
+        for column in shared.tolist():
             row = int(segment.places[column])
             loose.setdefault(row, []).append((segment.times, segment.values[:, column]))
         alone = np.setdiff1d(np.arange(len(segment.places)), shared)
         if len(alone):
             segments.append(Segment(segment.places[alone], segment.times, segment.values[:, alone]))
+
+
+def _newer(found: Floats, at: Ints, times: Ints) -> Bools:
+    """Tell what to take over; a series that moved may have its marker and its next sample at one time."""
+    newer: Bools = (at > times) | ((at == times) & is_sample(found))
+    return newer
 
 
 def _span(sheet: Sheet, after_ms: int, up_to_ms: int) -> tuple[int, int]:

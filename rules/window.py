@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 
 import numpy as np
 
-from rules.labels import Labels
+from rules.labels import NAME, Labels
 from rules.promql.context import LOOKBACK_MS
 from rules.promql.tree import Selector
 from rules.promql.values import STALE, Floats, Ints, Matrix, Vector
@@ -107,6 +107,11 @@ class Window:
                 self._by_name[sheet.name].remove(sheet)
                 self._forget(sheet.name)
 
+    def cut(self, after_ms: int) -> None:
+        """Forget what is later than this time: the clock was set back, and nothing could be written until then."""
+        for sheet in self._sheets.values():
+            sheet.cut(after_ms)
+
     def instants(self, selector: Selector, at_ms: int, lookback_ms: int) -> Vector:
         """Return the newest sample of each series within the lookback; see `Source`."""
         return self._resolve(selector).instants(at_ms, lookback_ms)
@@ -172,12 +177,11 @@ class Window:
         return found
 
     def _candidates(self, selector: Selector) -> list[Sheet]:
-        if selector.name:
-            return list(self._by_name.get(selector.name, ()))
-        named = [each for each in selector.matchers if each.name == "__name__"]
+        named = [each for each in selector.matchers if each.name == NAME]
+        names = [selector.name] if selector.name else list(self._by_name)
         return [
             sheet
-            for name, sheets in self._by_name.items()
+            for name in names
             if all(each.matches(name) for each in named)
-            for sheet in sheets
+            for sheet in self._by_name.get(name, ())
         ]

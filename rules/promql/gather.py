@@ -15,6 +15,7 @@ from rules.promql.values import ABSENT, NO_ROWS, SINGLE, Floats, Ints, Rows, Val
 
 POINTS_MAX = 11_000
 """As in Prometheus' HTTP API."""
+TOO_MANY = "query processing would load too many samples into memory in query execution"
 
 
 @dataclass(slots=True, eq=False)
@@ -39,6 +40,8 @@ def steps(start_ms: int, end_ms: int, step_ms: int) -> Ints:
         raise EvalError(
             "zero or negative query resolution step widths are not accepted. Try a positive integer"
         )
+    if (end_ms - start_ms) // step_ms >= SAMPLES_MAX:
+        raise EvalError(TOO_MANY)
     return np.arange(start_ms, end_ms + 1, step_ms, dtype=np.int64)
 
 
@@ -95,7 +98,7 @@ class _Wall:
         if not more:
             return
         if len(self._labels) * self._height > SAMPLES_MAX:
-            raise EvalError("query processing would load too many samples into memory in query execution")
+            raise EvalError(TOO_MANY)
         self._values = np.concatenate([self._values, np.full((self._height, more), ABSENT)], axis=1)
 
     def gathered(self, times: Ints) -> Gathered:
