@@ -12,7 +12,7 @@ from rules.model import ALERT_NAME, ALERT_STATE, ALERTS, FOR_STATE, Alert, Rule
 from rules.promql.values import Vector
 from rules.recording import Sink
 from rules.state import AlertingState, Seen, Unobserved
-from rules.wording import Moment, worded
+from rules.wording import Moment, is_lasting, worded
 
 
 class Alerter:
@@ -23,6 +23,10 @@ class Alerter:
         self._states = _Series((key, ALERTS))
         self._since = _Series((key, FOR_STATE))
         self.state = AlertingState(rule.for_ms, rule.keep_firing_for_ms)
+        self._last: dict[Labels, Seen] = {}
+        """What each element made, the last time."""
+        self._literal = not any(text.template for _, text in rule.labels)
+        self._lasting = is_lasting((*rule.labels, *rule.annotations))
         self._quiet = False
         """There was no alert the last time, and nothing was left to be told of one."""
 
@@ -35,7 +39,8 @@ class Alerter:
         """
         if self._quiet and not vector.present.any():
             return 0
-        seen = [self._seen(labels, value, moment) for labels, value in vector.items()]
+        self._last = {labels: self._seen(labels, value, moment) for labels, value in vector.items()}
+        seen = self._last.values()
         alive = self.state.update(seen, moment.at_ms, limit=limit, unobserved=unobserved)
         self._states.write([_state_of(alert) for alert in alive], [1.0] * len(alive), at_ms, sink)
         since = [float(alert.active_at_ms // 1000) for alert in alive]
@@ -59,14 +64,16 @@ class Alerter:
         sink.end(self._since.key, at_ms)
 
     def _seen(self, labels: Labels, value: float, moment: Moment) -> Seen:
-        rule = self.rule
-        more = worded(rule.labels, labels, value, moment)
-        more[ALERT_NAME] = rule.name
-        return Seen(
-            labels.nameless().having(more),
-            worded(rule.annotations, labels, value, moment),
-            value,
-        )
+        """Return the alert that an element makes; what it was made of the last time is not made again."""
+        rule, last = self.rule, self._last.get(labels)
+        if last is not None and self._lasting and last.value.hex() == value.hex():
+            return last
+        if last is not None and self._literal:
+            alert = last.labels
+        else:
+            more = {**worded(rule.labels, labels, value, moment), ALERT_NAME: rule.name}
+            alert = labels.nameless().having(more)
+        return Seen(alert, worded(rule.annotations, labels, value, moment), value)
 
 
 _Pairs = tuple[tuple[str, str], ...]

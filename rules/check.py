@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 
 from collectors.model import Kind as MetricKind
 from collectors.model import MetricDef
@@ -15,7 +15,8 @@ from rules.model import ALERTS, FOR_STATE, Group, Place, Rule
 from rules.promql import tree
 from rules.promql.tree import Kind
 from rules.template import LONGEST_TEMPLATE, Template
-from rules.template.nodes import Node, Variable
+from rules.template.nodes import Variable
+from rules.wording import parts_of
 
 EVERYWHERE = frozenset(["target", "cluster", "job", "instance"])
 """Labels that every series of a target may have."""
@@ -220,15 +221,9 @@ class _Adviser:
 
 def labels_in(template: Template) -> Iterator[str]:
     """Give the labels that a template names as `$labels.x`."""
-    waiting: list[object] = [each for body in template.definitions.values() for each in body]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, list):
-            waiting += node
-        elif isinstance(node, Variable) and node.names[0] == "$labels":
-            yield from node.names[1:2]
-        elif isinstance(node, Node):
-            waiting += [getattr(node, each.name) for each in fields(node)]
+    for part in parts_of(template):
+        if isinstance(part, Variable) and part.names[0] == "$labels":
+            yield from part.names[1:2]
 
 
 def _slack(name: str) -> int:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import TypeAlias
 
 from rules.labels import Labels
 from rules.model import Templated
-from rules.template import TemplateContext, expand_or_say
+from rules.template import Template, TemplateContext, expand_or_say
+from rules.template.nodes import Identifier, Node
 
 Query: TypeAlias = Callable[[str, int], Sequence[tuple[Labels, float]]]
 """Evaluates an expression at a time; raises RulesError."""
+
+
+_FLEETING = frozenset(["query", "now"])
+"""Functions that give something else at another time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +27,24 @@ class Moment:
     query: Query
     external_labels: Mapping[str, str]
     external_url: str
+
+
+def is_lasting(texts: Sequence[tuple[str, Templated]]) -> bool:
+    """Tell whether the texts stay the same as long as an alert's labels and value do."""
+    used = (part for _, each in texts if each.template for part in parts_of(each.template))
+    return not any(isinstance(part, Identifier) and part.name in _FLEETING for part in used)
+
+
+def parts_of(template: Template) -> Iterator[Node]:
+    """Give every part of a template's tree."""
+    waiting: list[object] = list(template.definitions.values())
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, list):
+            waiting += part
+        elif isinstance(part, Node):
+            yield part
+            waiting += [getattr(part, each.name) for each in fields(part)]
 
 
 def worded(

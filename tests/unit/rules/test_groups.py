@@ -221,3 +221,26 @@ def test_values_that_are_no_numbers_are_recorded_as_what_they_are() -> None:
     values = look(window, "b", MINUTE)
     assert np.isnan(values['{__name__="b", target="db1"}'])
     assert np.isinf(values['{__name__="b", target="db2"}'])
+
+
+def test_texts_are_made_anew_when_the_value_changes_or_they_tell_of_other_things() -> None:
+    window = Window()
+    rules = (
+        "  - alert: A\n    expr: up\n    labels: {level: '{{ $value }}'}\n    annotations: {a: '{{ $value }}'}\n"
+        "  - alert: B\n    expr: up > bool 5\n    annotations: {a: '{{ query \"up\" | first | value }}'}\n"
+        "  - alert: C\n    expr: up > bool 5\n    annotations: {a: '{{ if true }}{{ now }}{{ end }}'}\n"
+    )
+    run = GroupRun(group(rules), window, window)
+    said = []
+    for minute, value in ((1, 0.0), (2, 0.0), (3, -0.0), (4, 1.0)):
+        put(window, minute * MINUTE, db1=value)
+        result = run.evaluate(minute * MINUTE)
+        said.append(
+            [
+                [alert.annotations["a"] for alert in rule.alerts if alert.state == "firing"]
+                for rule in result.rules
+            ]
+        )
+    assert [one for one, _, _ in said] == [["0"], ["0"], ["-0"], ["1"]]
+    assert [one for _, one, _ in said] == [["0"], ["0"], ["-0"], ["1"]]
+    assert len({one[0] for _, _, one in said}) == 4
