@@ -60,7 +60,7 @@ class PostgresOptions(BaseModel):
     databases: DatabaseChoice = DatabaseChoice()
     sessions_max: int = Field(default=3, ge=1, le=10)
     """Sessions that we hold on this server at the most, one in each database."""
-    statements_max: int = Field(default=100, ge=0, le=1_000_000)
+    statements_max: int = Field(default=50, ge=0, le=1_000_000)
     """Statements of pg_stat_statements that have series of their own; 0 means all of them."""
     statements_detail: bool = False
     """Also local blocks, JIT, parallel workers, plans, shortest, mean and deviation of each statement."""

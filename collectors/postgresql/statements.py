@@ -13,7 +13,7 @@ from collectors.postgresql.ranked import Choice, Ranked
 from collectors.postgresql.statement_columns import COLUMNS, Column, Source, source
 from collectors.postgresql.statement_memory import memory_of
 
-MOST = 100
+MOST = 50
 FULL_SECONDS = 120.0
 """How often all statements are read, to choose among them and to add up the rest; in between only those
 that have series: reading thousands costs the server and us most of what watching costs."""
