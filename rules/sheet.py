@@ -110,6 +110,13 @@ class Sheet:
         self._given = given
         self._columns = np.array([self.which[labels] for labels in given], dtype=np.intp)
 
+    def cut(self, after_ms: int) -> None:
+        """Forget rows later than this time."""
+        kept = int(np.searchsorted(self.times, after_ms, side="right"))
+        if self._begin + kept < self._end:
+            self._end = self._begin + kept
+            self._live = is_sample(self._values[self._end - 1]) if kept else np.zeros_like(self._live)
+
     def part_with(self, series: Sequence[Labels]) -> tuple[Ints, Floats]:
         """Give the samples of some series away; they are no longer here."""
         columns = [self.which[labels] for labels in series]

@@ -133,6 +133,7 @@ class AlertingState:
             )
             return
         alert.value, alert.annotations, alert.last_seen_ms = seen.value, seen.annotations, at_ms
+        alert.active_at_ms = min(alert.active_at_ms, at_ms)  # a clock that was set back
         alert.keep_firing_since_ms = alert.held_since_ms = None
 
     def _goes_on(self, alert: Alert, at_ms: int, *, seen: bool, unobserved: Unobserved) -> bool:

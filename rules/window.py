@@ -108,7 +108,7 @@ class Window:
                 self._forget(sheet.name)
 
     def cut(self, after_ms: int) -> None:
-        """Forget what is later than this time: the clock was set back, and nothing could be written until then."""
+        """Forget what is later than this time, for a clock that was set back."""
         for sheet in self._sheets.values():
             sheet.cut(after_ms)
 

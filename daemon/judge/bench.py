@@ -65,6 +65,7 @@ class Bench:
         self._needs = needs
         self._writer = Writer(self.window, options.own_labels)
         self._sight = Sight()
+        self._looked_ms = 0
         self._dependence = Dependence(groups, options.catalogue)
         self._runs = {group.key: self._run(group) for group in groups}
 
@@ -88,6 +89,9 @@ class Bench:
 
     def judge(self, notes: Notes, due: Sequence[GroupKey], trim: bool) -> list[Verdict]:
         """Take in what changed, then evaluate these groups in order."""
+        if notes.at_ms < self._looked_ms:
+            self.window.cut(notes.at_ms)
+        self._looked_ms = notes.at_ms
         self._writer.write(notes)
         self._sight = notes.sight
         if trim:
