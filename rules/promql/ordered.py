@@ -9,6 +9,7 @@ import numpy as np
 
 from rules.errors import EvalError
 from rules.promql.context import Memo
+from rules.promql.floats import plain
 from rules.promql.groups import Groups, Places
 from rules.promql.tree import Aggregate
 from rules.promql.values import NO_ROWS, Floats, Rows, Vector
@@ -73,7 +74,8 @@ def _count(wanted: float) -> int:
     if math.isnan(wanted):
         raise EvalError("Parameter value is NaN")
     if not -_INT64 < wanted < _INT64:
-        raise EvalError(f"Scalar value {wanted:g} {'over' if wanted > 0 else 'under'}flows int64")
+        written = plain(wanted) if math.isinf(wanted) else repr(wanted)
+        raise EvalError(f"Scalar value {written} {'over' if wanted > 0 else 'under'}flows int64")
     return max(0, int(wanted))
 
 
