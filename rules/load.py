@@ -14,7 +14,7 @@ from rules.labels import NAME
 from rules.model import Group, Place, Rule, Templated
 from rules.offsets import place_within
 from rules.promql import Expression
-from rules.template import TemplateError
+from rules.template import LONGEST_TEMPLATE, TemplateError
 from rules.template import parse as parse_template
 from rules.yaml_nodes import Field, YamlFile
 
@@ -50,7 +50,12 @@ class _Groups:
         self._seen: dict[str, int] = {}
 
     def read(self) -> list[Group]:
-        top = self._file.fields(self._file.root(), "a rule file", _FILE)
+        root = self._file.root()
+        if root is not None and _is_test_file(root):
+            hint = "run it with `dbarchitect rules test`"
+            self._file.problem(root, "this is no rule file but one of unit tests", hint)
+            return []
+        top = self._file.fields(root, "a rule file", _FILE)
         return [self._group(each) for each in self._file.items(_value(top, "groups"), "groups")]
 
     def _group(self, node: yaml.Node) -> Group:
@@ -170,14 +175,14 @@ class _RuleReader:
 
     def _text(self, node: yaml.ScalarNode, *, parsed: bool) -> Templated:
         text = self._file.string(node, "text")
-        if not parsed:
+        if not parsed or ("{{" not in text and len(text.encode()) <= LONGEST_TEMPLATE):
             return Templated(text, None)
         try:
             template = parse_template(text, self._alert)
         except TemplateError as error:
             self._problem_within(node, error.line, error.column, f"template: {error.message}")
             return Templated(text, None)
-        return Templated(text, template if "{{" in text else None)
+        return Templated(text, template)
 
     def _check_recording(self, *, for_ms: int, keep_ms: int) -> None:
         has = {
@@ -199,6 +204,11 @@ class _RuleReader:
     def _problem_within(self, node: yaml.ScalarNode, line: int, column: int, message: str) -> None:
         place = place_within(self._file.file, self._file.text, node, line, column)
         self._file.problem(place, f"{self._name}: {message}")
+
+
+def _is_test_file(root: yaml.Node) -> bool:
+    keys = {key.value for key, _ in root.value} if isinstance(root, yaml.MappingNode) else set()
+    return "groups" not in keys and bool({"rule_files", "tests"} & keys)
 
 
 def check_names(file: YamlFile, fields: Mapping[str, Field], what: str) -> None:
