@@ -175,7 +175,7 @@ class _RuleReader:
 
     def _text(self, node: yaml.ScalarNode, *, parsed: bool) -> Templated:
         text = self._file.string(node, "text")
-        if not parsed or ("{{" not in text and len(text.encode()) <= LONGEST_TEMPLATE):
+        if not parsed or ("{{" not in text and 4 * len(text) <= LONGEST_TEMPLATE):
             return Templated(text, None)
         try:
             template = parse_template(text, self._alert)
