@@ -20,7 +20,7 @@ from daemon.history.fresh import SLOT_MS, Due, Fresh
 from daemon.history.options import HistoryOptions
 from daemon.history.planes import Ints
 from daemon.history.reader import Reader
-from daemon.history.retention import AgeGuard, fits, remove_old
+from daemon.history.retention import AgeGuard, fits, remove_old, total_bytes
 from daemon.history.rollup import rolled
 from daemon.history.sealed import Packer, Table, sealed_file, sealed_files
 from daemon.history.sheets import Sheet, assembled
@@ -86,6 +86,11 @@ class Store:
         """Return what waits in memory."""
         return self._waiting_bytes
 
+    @property
+    def disk_bytes(self) -> int:
+        """Return what all files take on disk."""
+        return total_bytes(self._folder)
+
     def append(self, series: Sequence[Labels], times: Ints, values: Floats) -> None:
         """Take samples: `values[t, s]` is of series s at `times[t]`, Unix milliseconds.
 
@@ -110,12 +115,15 @@ class Store:
         with self._writing:
             with self._queue_lock:
                 self._being_written, self._queue = self._queue, []
-            done = not self._being_written or self._tried("flush", self._write)
-            with self._queue_lock:
-                left = [] if done else self._being_written
-                self._queue = left + self._queue
-                self._being_written = []
-                self._waiting_bytes = sum(sheet.values.nbytes for sheet in self._queue)
+            done = False
+            try:
+                done = not self._being_written or self._tried("flush", self._write)
+            finally:
+                with self._queue_lock:
+                    left = [] if done else self._being_written
+                    self._queue = left + self._queue
+                    self._being_written = []
+                    self._waiting_bytes = sum(sheet.values.nbytes for sheet in self._queue)
             return done
 
     def seal_step(self, now_ms: int) -> bool:
@@ -192,9 +200,8 @@ class Store:
         """Do it; a damaged file is set aside and the work done once more."""
         for _ in range(2):
             try:
-                work()
-            except FileDamaged as error:
-                self._aside(error.path, error.reason)
+                if self._done(work):
+                    break
             except FileFailed as error:
                 self._close_fresh()
                 self.counts.failures += 1
@@ -204,11 +211,21 @@ class Store:
                     )
                 self._troubles[kind] = str(error)
                 return False
-            else:
-                if self._troubles.pop(kind, None):
-                    log.info("history.written_again", work=kind)
-                return True
-        return False
+        else:
+            return False
+        if self._troubles.pop(kind, None):
+            log.info("history.written_again", work=kind)
+        return True
+
+    def _done(self, work: Callable[[], object]) -> bool:
+        """Do it; return False when a damaged file was in the way, and is set aside now."""
+        try:
+            with database.translated(self._folder):
+                work()
+        except FileDamaged as error:
+            self._aside(error.path, error.reason)
+            return False
+        return True
 
     def _on_damage(self, path: Path, reason: str, *, whole: bool) -> None:
         """Take note of what a reader has met."""
