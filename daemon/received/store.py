@@ -39,7 +39,7 @@ CREATE TABLE alert (
   last_heard REAL NOT NULL,
   heard INTEGER NOT NULL,
   PRIMARY KEY (fingerprint, starts_at)
-) STRICT, WITHOUT ROWID
+) STRICT
 """
 _TAKE = """
 INSERT INTO alert
