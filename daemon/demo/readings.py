@@ -70,6 +70,7 @@ FIGURES: dict[str, Figure] = {
     ),
 }  # fmt: skip
 _COUNTERS = {name: one.pace for one in FIGURES.values() for name in one.metrics if one.pace}
+_SEVERITIES = ("critical", "warning", "info")
 _NAMES = {name for one in FIGURES.values() for name in one.metrics}
 
 
@@ -99,17 +100,32 @@ class Sight:
         return hit / (hit + read) if hit is not None and read is not None and hit + read > 0 else None
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An alert of the daemon."""
+
+    name: str
+    severity: str
+    target: str
+    state: str
+    summary: str
+
+
 class Looking:
     """Asks the daemon again and again, and remembers what rates need."""
 
     def __init__(self, client: Client) -> None:
+        self.alerts: tuple[Told, ...] = ()
+        """As they stood at the last look: what fires first, the severe before the others."""
         self._client = client
         self._rates: dict[str, Rates] = {}
 
     async def look(self) -> dict[str, Sight]:
         """Return every target by name; raise `CannotAsk`."""
         answer = await self._client.json("/api/v1/targets")
+        alerts = await self._client.json("/api/v1/alerts")
         try:
+            self.alerts = tuple(sorted(map(_told, alerts["data"]["alerts"]), key=_order))
             return {one["name"]: await self._sight(one) for one in answer["targets"]}
         except (KeyError, TypeError) as error:
             raise CannotAsk(f"the daemon's answer about its targets is not as expected: {error!r}") from None
@@ -134,6 +150,22 @@ class Looking:
             numbers={key: number for key, number in found.items() if number is not None},
             **{key: target[key] for key in ("name", "engine", "up", "cause", "message", "role", "version")},
         )
+
+
+def _told(alert: Mapping[str, Any]) -> Told:
+    labels = alert["labels"]
+    return Told(
+        labels["alertname"],
+        labels.get("severity", ""),
+        labels.get("target", ""),
+        alert["state"],
+        alert["annotations"].get("summary", ""),
+    )
+
+
+def _order(told: Told) -> tuple[bool, int, str, str]:
+    severity = _SEVERITIES.index(told.severity) if told.severity in _SEVERITIES else len(_SEVERITIES)
+    return (told.state != "firing", severity, told.name, told.target)
 
 
 def _number(figure: Figure, reading: Reading, rates: Rates) -> float | None:

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from collectors.definition import duration_text
 from daemon.demo.breakage import Broken
-from daemon.demo.readings import FIGURES, Sight
+from daemon.demo.readings import FIGURES, Sight, Told
 from daemon.terminal import figures
 from daemon.terminal.screen import Column, table
 
@@ -26,6 +26,8 @@ def _connections(sight: Sight) -> str:
     return used if most == figures.UNKNOWN else f"{used}/{most}"
 
 
+_ALERTS = 8
+_STYLES = {"critical": "bold red", "warning": "yellow", "info": "cyan"}
 _COLUMNS: tuple[Column[Sight], ...] = (
     Column("target", lambda sight: sight.name),
     Column("state", _state),
@@ -45,7 +47,11 @@ _COLUMNS: tuple[Column[Sight], ...] = (
 
 
 def picture(
-    sights: Mapping[str, Sight], broken: Sequence[Broken], trouble: str, width: int
+    sights: Mapping[str, Sight],
+    broken: Sequence[Broken],
+    trouble: str,
+    width: int,
+    alerts: Sequence[Told] = (),
 ) -> RenderableType:
     """Return what is shown on a terminal of that width; `trouble` is why the daemon did not answer."""
     shown = [sight for sight in sights.values() if sight.engine == "postgresql"]
@@ -58,11 +64,20 @@ def picture(
         parts.append(Text.assemble(("broken  ", "bold red"), (one.fault.name, "bold"), f"  {_since(one)}"))
         parts.append(Text(f"        {one.said or 'being made ...'}"))
         parts.extend(Text(f"        {line}", style="cyan") for line in signs(one, sights))
+    if alerts:
+        parts.append(Text())
+    for told in alerts[:_ALERTS]:
+        style = _STYLES.get(told.severity, "") if told.state == "firing" else "dim"
+        parts.append(Text.assemble((f"{told.state:8}", style), (told.name, style), f"  {told.summary}"))
+    if len(alerts) > _ALERTS:
+        parts.append(Text(f"        and {len(alerts) - _ALERTS} more: dbarchitect alerts", style="dim"))
     return Group(*parts)
 
 
-def lines(sights: Mapping[str, Sight], broken: Sequence[Broken], trouble: str) -> list[str]:
-    """Return the same as plain lines, one for each target and each fault."""
+def lines(
+    sights: Mapping[str, Sight], broken: Sequence[Broken], trouble: str, alerts: Sequence[Told] = ()
+) -> list[str]:
+    """Return the same as plain lines, one for each target, each fault and each alert that fires."""
     clock = time.strftime("%H:%M:%S")
     found = [
         f"{clock} {sight.name}: " + ", ".join(_words(sight))
@@ -70,6 +85,8 @@ def lines(sights: Mapping[str, Sight], broken: Sequence[Broken], trouble: str) -
         if sight.engine == "postgresql"
     ]
     found += [f"{clock} broken: {one.fault.name}: " + "; ".join(signs(one, sights)) for one in broken]
+    firing = [told for told in alerts if told.state == "firing"]
+    found += [f"{clock} alert: {told.severity} {told.name}: {told.summary}" for told in firing]
     return [*found, f"{clock} {trouble}"] if trouble else found
 
 

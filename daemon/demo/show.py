@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 from rich.console import Console
@@ -14,7 +14,7 @@ from rich.live import Live
 
 from actions.scratch.process import ServerProcess
 from daemon.demo.breakage import Breakage
-from daemon.demo.readings import Looking, Sight
+from daemon.demo.readings import Looking, Sight, Told
 from daemon.demo.running import Running
 from daemon.demo.screen import lines, picture
 from daemon.terminal.client import Address, CannotAsk, connected
@@ -24,7 +24,9 @@ _LINES_SECONDS = 5.0
 
 
 class _Draw(Protocol):
-    def __call__(self, sights: Mapping[str, Sight], trouble: str, *, last: bool) -> None: ...
+    def __call__(
+        self, sights: Mapping[str, Sight], alerts: Sequence[Told], trouble: str, *, last: bool
+    ) -> None: ...
 
 
 class Show:
@@ -61,7 +63,7 @@ class Show:
             except CannotAsk as error:
                 trouble = str(error)
             left = end - time.monotonic()
-            draw(sights, trouble, last=left <= 0)
+            draw(sights, looking.alerts, trouble, last=left <= 0)
             if left <= 0:
                 return
             await asyncio.sleep(min(left, _LOOK_SECONDS))
@@ -70,10 +72,13 @@ class Show:
     def _live(self) -> Iterator[_Draw]:
         with Live(console=self._console, auto_refresh=False) as live:
 
-            def draw(sights: Mapping[str, Sight], trouble: str, *, last: bool) -> None:
+            def draw(
+                sights: Mapping[str, Sight], alerts: Sequence[Told], trouble: str, *, last: bool
+            ) -> None:
                 del last
                 width = self._console.width
-                live.update(picture(sights, self._breakage.broken, trouble, width), refresh=True)
+                shown = picture(sights, self._breakage.broken, trouble, width, alerts)
+                live.update(shown, refresh=True)
 
             yield draw
 
@@ -81,11 +86,11 @@ class Show:
     def _plain(self) -> Iterator[_Draw]:
         due = time.monotonic() + _LINES_SECONDS
 
-        def draw(sights: Mapping[str, Sight], trouble: str, *, last: bool) -> None:
+        def draw(sights: Mapping[str, Sight], alerts: Sequence[Told], trouble: str, *, last: bool) -> None:
             nonlocal due
             if last or time.monotonic() >= due:
                 due = time.monotonic() + _LINES_SECONDS
-                for line in lines(sights, self._breakage.broken, trouble):
+                for line in lines(sights, self._breakage.broken, trouble, alerts):
                     self._console.print(line, markup=False, soft_wrap=True)
 
         yield draw
