@@ -41,7 +41,7 @@ from tests.fixtures.remote_write import remote_write
 
 FAMILIES = tuple(families())
 INSTANTS = tuple(Span(START + int(minute * MINUTE) + 412) for minute in (31.7, 48.2, 56.4))
-RANGE = Span(START + 40 * MINUTE + 412, START + 66 * MINUTE + 412, 53_000)
+RANGE = Span(START + 40 * MINUTE + 412, START + 66 * MINUTE + 412, 79_000)
 SPANS = (*INSTANTS, RANGE)
 EXAMPLES = int(os.environ.get("PROMQL_EXAMPLES", "0"))
 """How many random expressions to try; by default a few, and always the same ones."""
