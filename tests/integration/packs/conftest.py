@@ -42,9 +42,10 @@ async def _spare(servers: Servers, place: Place) -> AsyncIterator[ScratchPostgre
 @pytest.fixture
 async def spare(_spare: ScratchPostgres) -> AsyncIterator[ScratchPostgres]:
     """PostgreSQL 15 to hurt: it runs, with its own settings, before each test and after it."""
+    before = dict(_spare.settings)
     yield _spare
-    if _spare.settings != {**_spare.settings, **_SPARE}:
-        _spare.settings.update(_SPARE)
+    if _spare.settings != before:
+        _spare.settings = before
         await _spare.stop("immediate")
     if not _spare.running:
         await _spare.start()
