@@ -9,11 +9,12 @@ from typing import Any
 import promql_parser as parser
 
 from rules.errors import ParseError
-from rules.labels import NAME
+from rules.labels import NAME, quoted
 from rules.promql import tree
 from rules.promql.matchers import BadPattern, Matcher, MatchOp
 from rules.promql.scan import line_column, scanned
 from rules.promql.tree import Card, Kind, Matching, Node
+from rules.promql.unexpected import NOT_ONE, unexpected
 from rules.promql.unsupported import EXPERIMENTAL, NATIVE_HISTOGRAMS
 
 DEPTH_MAX = 200
@@ -37,11 +38,14 @@ _COMPARISONS = ("==", "!=", "<", ">", "<=", ">=")
 
 def parse(text: str) -> Node:
     """Return the tree of an expression; raise ParseError with line and column within the text."""
+    ready = scanned(text)
     try:
-        parsed = parser.parse(scanned(text))
+        parsed = parser.parse(ready)
     except ValueError as error:
-        message = _worded(str(error))
-        raise ParseError(message, *_position(text, message)) from None
+        message = str(error)
+        if NOT_ONE in message and ready == text:
+            raise _unexpected(text) from None
+        raise ParseError(_worded(message), *_position(text, message)) from None
     try:
         return _Reader(text).node(parsed)
     except (OverflowError, ValueError):
@@ -171,6 +175,14 @@ _NAMED = re.compile(
     r"function (?:with name )?'([^']+)'|syntax: (\S+)|illegal regex for (.+)|duration string: (\S+)|'([^']+)'"
 )
 _KINDS_OF_PARSER = re.compile(r"\b(type|got:?|on|or) (vector|matrix)\b(?! selector)")
+
+
+def _unexpected(text: str) -> ParseError:
+    found = unexpected(text)
+    if found is None:
+        return ParseError("unexpected end of input", *line_column(text, len(text.rstrip())))
+    word, offset = found
+    return ParseError(f"unexpected {quoted(word)}", *line_column(text, offset))
 
 
 def _worded(message: str) -> str:
