@@ -12,13 +12,12 @@ import typer
 
 from collectors.catalogue import CatalogueEntry
 from collectors.definition import ProbeDef
-from collectors.model import MetricDef
 from collectors.registry import engines
 from collectors.strict_yaml import InvalidFile, did_you_mean
 from daemon import config as configuration
 from daemon.catalogue import OWN, catalogue, matching, source_of
 from daemon.docs_metrics import markdown, pace
-from daemon.selfmetrics import TARGET_METRICS, SelfMetrics
+from daemon.own_metrics import own_metrics
 from daemon.terminal.options import give_up
 from daemon.terminal.screen import Column, console, table
 
@@ -55,12 +54,6 @@ def metrics(
         typer.echo(f"no metric matches {pattern!r}; {did_you_mean(pattern, names)}".rstrip("; "), err=True)
         raise typer.Exit(NOTHING_FOUND)
     _print(found, output)
-
-
-def own_metrics() -> list[MetricDef]:
-    """Return what the daemon says of itself and of its process."""
-    process = (metric for metric, _ in SelfMetrics("").process_lines())
-    return [*TARGET_METRICS, *process]
 
 
 def _custom(config: Path | None) -> Sequence[ProbeDef]:

@@ -17,8 +17,8 @@ from daemon import config as configuration
 from daemon.catalogue import catalogue
 from daemon.commands.backtest import backtest
 from daemon.commands.check import Output, print_json
-from daemon.commands.metrics import own_metrics
 from daemon.config.rule_files import texts
+from daemon.own_metrics import own_metrics
 from daemon.selfmetrics import TARGET_METRICS
 from rules.check import Known, advise, known_of
 from rules.load import load

@@ -17,7 +17,8 @@ from daemon.catalogue import catalogue
 from daemon.http.query import Query, refuse_unknown
 from daemon.http.text import number
 from daemon.known import ProbeState, TargetState
-from daemon.selfmetrics import PROCESS_METRICS, TARGET_METRICS, SelfMetrics
+from daemon.own_metrics import own_metrics
+from daemon.selfmetrics import SelfMetrics
 from daemon.snapshot import Snapshot
 
 LIMIT_DEFAULT = 100
@@ -94,8 +95,7 @@ class Api:
     async def metrics(self, request: web.Request) -> web.Response:
         """Answer with the catalogue: every metric that can be shown, and where it comes from."""
         Query(request, ())
-        own = (*PROCESS_METRICS, *TARGET_METRICS)
-        entries = catalogue(self._snapshot.engines.values(), own)
+        entries = catalogue(self._snapshot.engines.values(), own_metrics())
         return web.json_response({"status": "ok", "metrics": [_entry(entry) for entry in entries]})
 
     def _target(self, state: TargetState) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from collectors.registry import engines
 from daemon import config
 from daemon.catalogue import catalogue
 from daemon.cli import app
-from daemon.commands.metrics import own_metrics
+from daemon.own_metrics import own_metrics
 from rules.load import load
 from rules.testing import read, run
 from tests.fixtures.missing import missing

@@ -11,7 +11,7 @@ import yaml
 
 from collectors.registry import engines
 from daemon.catalogue import catalogue
-from daemon.commands.metrics import own_metrics
+from daemon.own_metrics import own_metrics
 from rules.promql.parse import parse
 from rules.promql.tree import Aggregate, Binary, Call, Card, Negation, Node, Range, Selector, Subquery, Text
 

@@ -11,8 +11,8 @@ from collectors.model import Kind
 from collectors.registry import engines
 from collectors.strict_yaml import parse
 from daemon.catalogue import OWN, catalogue, matching, source_of
-from daemon.commands.metrics import own_metrics
 from daemon.docs_metrics import markdown
+from daemon.own_metrics import own_metrics
 from daemon.terminal import postgres_names
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "metrics.md"

@@ -1,0 +1,15 @@
+"""Every metric that the daemon gives about itself, whichever part of it speaks."""
+
+from __future__ import annotations
+
+from collectors.model import MetricDef
+from daemon.judge.keepers import KEEPER_METRICS
+from daemon.judge.metrics import JUDGE_METRICS
+from daemon.received.desk import RECEIVED_METRICS
+from daemon.selfmetrics import TARGET_METRICS, SelfMetrics
+
+
+def own_metrics() -> list[MetricDef]:
+    """Return what the daemon says of itself, of its process and of what it judges."""
+    process = (metric for metric, _ in SelfMetrics("").process_lines())
+    return [*TARGET_METRICS, *process, *JUDGE_METRICS, *RECEIVED_METRICS, *KEEPER_METRICS]
