@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
+import bisect
 import re
 from itertools import product
 
 import promql_parser as parser
 
 NOT_ONE = "invalid promql query"
-WORDS_MAX = 400
 _WORD = re.compile(
     r"""\#[^\n]*+|"(?:[^"\\\n]|\\.)*+"?|'(?:[^'\\\n]|\\.)*+'?|`[^`]*+`?|[\w:.]++|[=!<>]=|=~|!~|\S"""
 )
 _CLOSES = {"(": ")", "[": "]", "{": "}"}
-_GOES_ON = ("", " x", "(x)", "(a) x", "(a) (x)", "a) x", "a) (x)", "x)", " 5m", "()", ") x", ") (x)")
-_IN_BRACES = ("", 'a="b"', '="b"', '"b"', "a")
+_GOES_ON = ("", " x", " (x)", " (a) x", " (a) (x)", " a) x", " a) (x)", " x)", " 5m", " ()", " ) x", " ) (x)")
+_IN_BRACES = ("", ' a="b"', ' ="b"', ' "b"', " a")
 
 
 def unexpected(text: str) -> tuple[str, int] | None:
     """Return the first word after which nothing can make an expression of it, and its offset."""
     words = [word for word in _WORD.finditer(text) if not word[0].startswith("#")]
-    if len(words) > WORDS_MAX:
-        return None
-    for word in words:
-        if not _can_go_on(text[: word.end()]):
-            return word[0], word.start()
-    return None
+    # What cannot go on after one word cannot after more.
+    first = bisect.bisect_left(words, x=True, key=lambda word: not _can_go_on(text[: word.end()]))
+    return (words[first][0], words[first].start()) if first < len(words) else None
 
 
 def _can_go_on(text: str) -> bool:

@@ -68,6 +68,8 @@ def test_what_we_do_not_do_is_refused_with_reason_and_place(text: str, said: str
         ("up up", '1:4: unexpected "up"'),
         ("sum by job (up)", '1:8: unexpected "job"'),
         ("up = 1", '1:4: unexpected "="'),
+        (" or ".join(["sum(up)"] * 199) + " up up", '1:2187: unexpected "up"'),
+        ('a{b="c"} + ' * 30 + "= 1", '1:331: unexpected "="'),
         ("up ** 2", '1:5: unexpected "*"'),
         ("up @ (1)", '1:6: unexpected "("'),
         ("# all\nup == on (job) # these\n  ignoring (job) up", '3:3: unexpected "ignoring"'),
