@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-import aiohttp
-import aiohttp.http
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from daemon.http.gate import Refused
 from daemon.received.desk import Desk
@@ -62,6 +60,8 @@ class Intake:
 
 async def _body(request: web.Request) -> bytes:
     """Read what is sent, which must not take forever."""
+    if request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() != "identity":
+        raise Refused(415, "the body is compressed", "send it as it is", headers=_CLOSE)
     if (request.content_length or 0) > SIZE_MAX_BYTES:
         raise _too_large()
     try:
@@ -73,10 +73,8 @@ async def _body(request: web.Request) -> bytes:
         raise Refused(
             408, f"the body took more than {BODY_SECONDS:g} s", "send it again", headers=_CLOSE
         ) from None
-    except (aiohttp.ClientPayloadError, aiohttp.http.HttpProcessingError):
-        raise Refused(
-            400, "the body is broken off or badly encoded", "send it again", headers=_CLOSE
-        ) from None
+    except (web.RequestPayloadError, ConnectionError):
+        raise Refused(400, "the body is broken off", "send it again", headers=_CLOSE) from None
 
 
 def _too_large() -> Refused:

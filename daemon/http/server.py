@@ -31,6 +31,8 @@ _HEADERS_MAX = 64
 _INTAKE = Entrance(scope="intake", takes_body=True, token_always=True)
 _HANDSHAKE_SECONDS = 10.0
 _STOP_SECONDS = 5.0
+_LINGER_SECONDS = 3.0
+"""How long the rest of a body is taken that nobody reads: who still sends would not see the answer."""
 
 
 class HttpServer:
@@ -71,6 +73,8 @@ class HttpServer:
                 keepalive_timeout=self._options.idle_seconds,
                 shutdown_timeout=_STOP_SECONDS,
                 max_headers=_HEADERS_MAX,
+                lingering_time=_LINGER_SECONDS,
+                auto_decompress=False,
             )
             await runner.setup()
             self._runner = runner

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from daemon.http.server import HttpOptions, HttpServer
+from daemon.judge.judge import Judged
+from daemon.received.desk import Desk
 from daemon.selfmetrics import SelfMetrics
 from daemon.snapshot import Snapshot
 
@@ -50,12 +52,18 @@ class Served:
 
 @contextlib.asynccontextmanager
 async def serving(
-    snapshot: Snapshot, *, stale: Callable[[], Sequence[str]] = tuple, **options: Any
+    snapshot: Snapshot,
+    *,
+    stale: Callable[[], Sequence[str]] = tuple,
+    judged: Callable[[], Judged] = Judged,
+    desk: Desk | None = None,
+    external_labels: Callable[[], Mapping[str, str]] = dict,
+    **options: Any,
 ) -> AsyncIterator[Served]:
     port = free_port()
     options.setdefault("listen", f"127.0.0.1:{port}")
     selfmetrics = SelfMetrics("1.2.3")
-    server = HttpServer(HttpOptions(**options), snapshot, selfmetrics, stale)
+    server = HttpServer(HttpOptions(**options), snapshot, selfmetrics, stale, judged, desk, external_labels)
     await server.start()
     try:
         yield Served(port, snapshot, selfmetrics, server)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from typing import Any
 
 NEVER = "0001-01-01T00:00:00Z"
@@ -19,7 +20,7 @@ def alert(
         "startsAt": starts,
         "endsAt": ends or NEVER,
         "generatorURL": "http://prometheus:9090/graph?g0.expr=up",
-        "fingerprint": f"{sum(name.encode()):016x}",
+        "fingerprint": f"{zlib.crc32(name.encode()):016x}",
         **more,
     }
 
