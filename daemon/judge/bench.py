@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from collectors.catalogue import CatalogueEntry
-from daemon.history.sheets import Sheet
+from daemon.history.sheets import Samples, Sheet
 from daemon.judge.feed import Notes, Writer
 from daemon.judge.needs import Needs
 from daemon.judge.sight import Dependence, Sight
@@ -16,8 +18,8 @@ from rules.group import GroupResult, GroupRun, RunSettings
 from rules.labels import Labels
 from rules.model import ALERTS, FOR_STATE, AlertState, Group, Rule
 from rules.promql.expression import Settings
-from rules.promql.values import Floats, Ints
-from rules.state import OUTAGE_TOLERANCE_MS
+from rules.promql.values import Floats, Ints, is_sample
+from rules.state import OUTAGE_TOLERANCE_MS, Remembered
 from rules.window import Window
 
 GroupKey = tuple[str, str]
@@ -66,6 +68,8 @@ class Bench:
         self._writer = Writer(self.window, options.own_labels)
         self._sight = Sight()
         self._looked_ms = 0
+        self._remembered: Mapping[Labels, Remembered] = {}
+        self._begun: set[GroupKey] = set()
         self._dependence = Dependence(groups, options.catalogue)
         self._runs = {group.key: self._run(group) for group in groups}
 
@@ -97,12 +101,18 @@ class Bench:
         if trim:
             self.window.trim(notes.at_ms)
         return [
-            Verdict(
-                run.evaluate(notes.at_ms, time.perf_counter), self._interval(run.group), notes.at_ms / 1000
-            )
-            for key in due
-            if (run := self._runs.get(key)) is not None
+            self._verdict(key, run, notes.at_ms) for key in due if (run := self._runs.get(key)) is not None
         ]
+
+    def remember(self, samples: Sequence[Samples]) -> None:
+        """Let `for` go on by the last samples of ALERTS_FOR_STATE, where no state of alerts was kept."""
+        self._remembered = {
+            one.labels.nameless(): Remembered(
+                round(float(one.values[rows[-1]]) * 1000), int(one.times[rows[-1]])
+            )
+            for one in samples
+            if len(rows := np.flatnonzero(is_sample(one.values)))
+        }
 
     def inherit(self, previous: Bench, at_ms: int) -> None:
         """Go on with the samples and the alerts of the bench before a reload."""
@@ -111,6 +121,7 @@ class Bench:
         self.window.keeper = self._keep
         self._kept = previous.handed_on()
         self._sight = previous._sight
+        self._remembered, self._begun = previous._remembered, previous._begun
         self._runs = {key: self._run(run.group) for key, run in self._runs.items()}
         for key, before in previous._runs.items():
             if key in self._runs:
@@ -137,6 +148,14 @@ class Bench:
                 raise ValueError(f"not the state of rules: {error!r}") from None
             if run is not None:
                 run.take([_moved(rule, max(0, now_ms - saved_ms)) for rule in rules])
+
+    def _verdict(self, key: GroupKey, run: GroupRun, at_ms: int) -> Verdict:
+        result = run.evaluate(at_ms, time.perf_counter)
+        if key not in self._begun:
+            self._begun.add(key)
+            if self._remembered:
+                run.restore(self._remembered, at_ms)
+        return Verdict(result, self._interval(run.group), at_ms / 1000)
 
     def _keep(self, series: Sequence[Labels], times: Ints, values: Floats) -> None:
         self._kept.append(Sheet(series, times, values))

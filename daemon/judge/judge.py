@@ -20,7 +20,7 @@ import structlog
 from daemon.judge.bench import Bench, GroupKey, Verdict
 from daemon.judge.feed import Notes, Reader
 from daemon.judge.keepers import Keepers
-from daemon.judge.past import past
+from daemon.judge.past import past, remembered
 from daemon.judge.saved import SavedAlerts
 from daemon.selfmetrics import SelfMetrics
 from daemon.snapshot import Snapshot
@@ -133,6 +133,8 @@ class Judge:
             found = await past(reader, self._bench.past_wanted(), now_ms)
             await self._in_thread(self._bench.load, found)
         exported, saved_ms = await self._in_thread(self._saved.load)
+        if not exported and reader is not None:
+            await self._in_thread(self._bench.remember, await remembered(reader, now_ms))
         try:
             await self._in_thread(self._bench.take, exported, saved_ms, now_ms)
         except ValueError as error:

@@ -12,7 +12,9 @@ import structlog
 from daemon.history.errors import HistoryError
 from daemon.history.sheets import Samples, Sheet
 from rules.labels import NAME
+from rules.model import FOR_STATE
 from rules.promql.matchers import Matcher, MatchOp
+from rules.state import OUTAGE_TOLERANCE_MS
 
 log = structlog.get_logger()
 WITHIN_SECONDS = 120.0
@@ -41,6 +43,17 @@ async def past(reader: PastReader, keep: Mapping[str, int], now_ms: int) -> list
     except HistoryError as error:
         log.warning("history.not_read", reason=str(error))
     return found
+
+
+async def remembered(reader: PastReader, now_ms: int) -> list[Samples]:
+    """Return the last hour of ALERTS_FOR_STATE."""
+    query = (Matcher(NAME, MatchOp.EQUAL, FOR_STATE),)
+    try:
+        async with asyncio.timeout(WITHIN_SECONDS):
+            return await reader.read(query, now_ms - OUTAGE_TOLERANCE_MS, now_ms)
+    except (TimeoutError, HistoryError) as error:
+        log.warning("history.not_read", reason=str(error) or "it took too long")
+        return []
 
 
 def sheets(samples: Iterable[Samples]) -> Iterator[Sheet]:

@@ -171,6 +171,28 @@ async def test_ranges_go_on_after_a_restart(bar: Bar, tmp_path: Path) -> None:
     assert alert.value == 18  # two samples of before and the one since
 
 
+async def test_without_a_file_of_alerts_for_goes_on_by_the_history(bar: Bar, tmp_path: Path) -> None:
+    text = "groups: [{name: g, rules: [{alert: Long, expr: pg_n > 5, for: 20m}]}]\n"
+    await bar.judge.become(bench_of(text))
+    async with asyncio.TaskGroup() as tasks:
+        await bar.keepers.open(tasks)
+        for _ in range(60):
+            await bar.step(15)  # 15 of 20 minutes
+        await bar.keepers.close()
+    bar.saved.path.unlink()
+    again = Bar(tmp_path / "state", text)
+    again.clock.now = bar.clock.now + 60
+    async with asyncio.TaskGroup() as tasks:
+        await again.keepers.open(tasks)
+        await again.judge._resume(round(again.clock.now * 1000))
+        for _ in range(42):
+            judged = await again.step(15)
+        await again.keepers.close()
+    [alert] = [a for v in judged.verdicts.values() for rule in v.result.rules for a in rule.alerts]
+    # It waits for ten more minutes at least, and not for twenty.
+    assert alert.state == "firing"
+
+
 async def test_a_history_that_cannot_be_opened_stops_nothing(tmp_path: Path) -> None:
     bar = Bar(tmp_path / "state")
     (tmp_path / "state" / "history").write_text("a file where the folder should be")
