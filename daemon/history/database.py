@@ -7,6 +7,7 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 from daemon.history.errors import FileDamaged, FileFailed
 
@@ -19,22 +20,19 @@ _DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLI
 
 
 class NotThere(Exception):
-    """A file has gone, or is just being made: there is nothing in it to read."""
+    """A file has gone."""
 
 
 def open_to_write(path: Path, schema: str) -> sqlite3.Connection:
     """Open a file, made if it is not there; raise FileFailed, or FileDamaged when it is not one of ours."""
     with translated(path):
-        # SQLite gives the files beside it the rights of this one.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
+        if not path.exists():
+            _make(path, schema)
         connection = _connected(path)
         try:
-            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-            connection.execute("PRAGMA journal_mode = WAL")
+            _check_version(connection, path)
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA journal_size_limit = 4194304")
-            if _version(connection, path) == 0:
-                connection.executescript(f"BEGIN; {schema}; PRAGMA user_version = {VERSION}; COMMIT")
         except BaseException:
             connection.close()
             raise
@@ -44,23 +42,23 @@ def open_to_write(path: Path, schema: str) -> sqlite3.Connection:
 @contextlib.contextmanager
 def opened_to_read(path: Path) -> Iterator[sqlite3.Connection]:
     """Give a connection that writes nothing; raise NotThere, FileFailed or FileDamaged."""
-    if not path.exists():
-        raise NotThere(path)
-    with translated(path), contextlib.closing(_connected(path)) as connection:
-        connection.execute("PRAGMA query_only = ON")
-        if _version(connection, path) == 0:
-            raise NotThere(path)
-        yield connection
+    with translated(path):
+        try:
+            connection = _connected(path)
+        except sqlite3.OperationalError:
+            if path.exists():
+                raise
+            raise NotThere(path) from None
+        with contextlib.closing(connection):
+            connection.execute("PRAGMA query_only = ON")
+            _check_version(connection, path)
+            yield connection
 
 
 def look(path: Path) -> None:
-    """Raise FileDamaged when a file that was written is not one of ours any more."""
-    try:
-        with opened_to_read(path):
-            pass
-    except NotThere:
-        if path.exists():
-            raise FileDamaged(path, "it is empty") from None
+    """Raise FileDamaged when a file is not one of ours any more."""
+    with contextlib.suppress(NotThere), opened_to_read(path):
+        pass
 
 
 @contextlib.contextmanager
@@ -127,13 +125,35 @@ def size_of(path: Path) -> int:
     return size
 
 
+def _make(path: Path, schema: str) -> None:
+    """Make a file that is complete from the first moment that it has its name."""
+    new = path.with_name(f"{path.name}.new")
+    remove(new)
+    # SQLite gives the files beside it the rights of this one.
+    os.close(os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    with contextlib.closing(_connected(new)) as connection:
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.executescript(f"BEGIN; {schema}; PRAGMA user_version = {VERSION}; COMMIT")
+    # Closing has brought everything into the one file.
+    new.rename(path)
+
+
 def _connected(path: Path) -> sqlite3.Connection:
-    # Each connection is used by one thread at a time, not always by the same.
-    return sqlite3.connect(path, timeout=_WAIT_SECONDS, isolation_level=None, check_same_thread=False)
+    # Each connection is used by one thread at a time, not always by the same. A file that has gone
+    # must not be made again by looking at it.
+    return sqlite3.connect(
+        f"file:{quote(str(path.absolute()))}?mode=rw",
+        uri=True,
+        timeout=_WAIT_SECONDS,
+        isolation_level=None,
+        check_same_thread=False,
+    )
 
 
-def _version(connection: sqlite3.Connection, path: Path) -> int:
+def _check_version(connection: sqlite3.Connection, path: Path) -> None:
     version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    if version == 0:
+        raise FileDamaged(path, "it is empty")
     if version > VERSION:
         raise FileDamaged(path, f"it is of version {version}; this program knows versions up to {VERSION}")
-    return version

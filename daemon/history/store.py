@@ -183,6 +183,8 @@ class Store:
         return max([*ends, *((slot + 1) * SLOT_MS for slot in slots)], default=None)
 
     def _begin(self) -> None:
+        for unfinished in self._folder.glob("*.db.new*"):
+            unfinished.unlink(missing_ok=True)
         for file in sealed_files(self._folder):
             self._tried("open", partial(database.look, file.path))
         self._opened()
