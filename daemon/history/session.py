@@ -107,7 +107,7 @@ class Session:
         found: _Pieces = {}
         there = {file.start_ms for file, _ in self._files if file.kind == "raw"}
         for file, connection in self._files:
-            if file.kind == "minutes":
+            if file.kind == "minutes" and not self._covered(file, there):
                 self._packed(found, file, connection, name, column, besides=there)
         for file, connection in self._files:
             if file.kind == "raw":
@@ -149,6 +149,12 @@ class Session:
                             rows = ~np.isin((times - 1) // fresh.SLOT_MS * fresh.SLOT_MS, list(besides))
                             times, values = times[rows], values[rows]
                         _add(found, series, places, times, values)
+
+    def _covered(self, file: SealedFile, there: Collection[int]) -> bool:
+        """Tell whether samples are kept as they came for all that a file of minutes could add."""
+        first = (max(self._start, file.start_ms + 1) - 1) // fresh.SLOT_MS
+        last = (min(self._end, file.end_ms, max(there, default=0) + fresh.SLOT_MS) - 1) // fresh.SLOT_MS
+        return all(slot * fresh.SLOT_MS in there for slot in range(first, last + 1)) if there else False
 
     def _add_lately(self, found: _Pieces, name: str) -> None:
         for sheet, place in self._named.get(name, ()):

@@ -86,7 +86,7 @@ def report(names: list[str], targets: int) -> None:
         )
     names = [name for name in names if duck or name.startswith("sqlite")]
     results = {name: in_own_process(name, targets) for name in names}
-    table = Table(title=f"{targets} targets x 300 series, one sample in 10 s for 1 h")
+    table = Table()
     table.add_column("")
     for name in names:
         table.add_column(name, justify="right")
@@ -94,7 +94,9 @@ def report(names: list[str], targets: int) -> None:
         table.add_row(
             row, *(form.format(results[name][row]) if row in results[name] else "-" for name in names)
         )
-    Console(width=140).print(table)
+    console = Console(width=140)
+    console.print(f"{targets} targets x 300 series, one sample in 10 s for 1 h")
+    console.print(table)
 
 
 def in_own_process(name: str, targets: int) -> dict[str, float]:
