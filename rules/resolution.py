@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rules.labels import NAME, Labels
+from rules.newest import NEVER, Newest, newest_of
 from rules.promql.matchers import Matcher
 from rules.promql.values import (
     ABSENT,
-    STALE_BITS,
     Bools,
     Floats,
     Ints,
@@ -45,15 +45,21 @@ class Resolution:
     The sheets are those of metrics whose name matches already.
     """
 
-    def __init__(self, sheets: Sequence[Sheet], matchers: tuple[Matcher, ...]) -> None:
+    def __init__(
+        self, sheets: Mapping[Sheet, Sequence[str]], matchers: tuple[Matcher, ...], newest: Newest
+    ) -> None:
+        """Take sheets with those of their metrics whose name matches."""
+        self._newest = newest
         self._parts: list[_Part] = []
         self._twice: set[int] = set()
         """Rows that more than one sheet has samples of: a series that moved from one to the other."""
         places: dict[Labels, int] = {}
         tests = [each for each in matchers if each.name != NAME]
-        for sheet in sheets:
-            self._add(sheet, tests, places)
+        for sheet, names in sheets.items():
+            self._add(sheet, names, tests, places)
         self.rows = Rows(tuple(places))
+        self._slots = None if self._twice else self._joined()
+        """By row: where its newest sample is kept. None: that may be in more than one place."""
 
     @property
     def good(self) -> bool:
@@ -62,14 +68,21 @@ class Resolution:
 
     def instants(self, at_ms: int, lookback_ms: int) -> Vector:
         """Return the newest sample of each series after `at_ms - lookback_ms` up to `at_ms`."""
+        if self._slots is not None:
+            times = self._newest.times[self._slots]
+            if not len(times) or times.max() <= at_ms:
+                values = self._newest.values[self._slots]
+                old = times <= at_ms - lookback_ms
+                values[old], times[old] = ABSENT, NEVER
+                return Vector(self.rows, values, is_sample(values), times)
         values = np.full(len(self.rows), ABSENT)
-        times = np.zeros(len(self.rows), dtype=np.int64)
+        times = np.full(len(self.rows), NEVER, dtype=np.int64)
         for part in self._parts:
             first, last = _span(part.sheet, at_ms - lookback_ms, at_ms)
             if first == last:
                 continue
             cells = part.sheet.values[first:last, part.columns]
-            found, at = _newest(cells, part.sheet.times[first:last])
+            found, at = newest_of(cells, part.sheet.times[first:last])
             newer = _newer(found, at, times[part.rows]) if self._twice else slice(None)
             values[part.rows[newer]] = found[newer]
             times[part.rows[newer]] = at[newer]
@@ -89,10 +102,20 @@ class Resolution:
         segments.extend(_merged(row, pieces) for row, pieces in loose.items())
         return Matrix(self.rows, segments, start_ms, end_ms)
 
-    def _add(self, sheet: Sheet, tests: Sequence[Matcher], places: dict[Labels, int]) -> None:
+    def _joined(self) -> Places:
+        slots = np.empty(len(self.rows), dtype=np.intp)
+        for part in self._parts:
+            columns = np.arange(len(part.rows)) if isinstance(part.columns, slice) else part.columns
+            slots[part.rows] = part.sheet.first + columns
+        return slots
+
+    def _add(
+        self, sheet: Sheet, names: Sequence[str], tests: Sequence[Matcher], places: dict[Labels, int]
+    ) -> None:
         columns: list[int] = []
         rows: list[int] = []
-        for column, labels in enumerate(sheet.series):
+        for column in (column for name in names for column in sheet.columns_of(name)):
+            labels = sheet.series[column]
             if labels is None or not all(test.matches(labels.get(test.name)) for test in tests):
                 continue
             before = len(places)
@@ -101,7 +124,7 @@ class Resolution:
                 self._twice.add(row)
             columns.append(column)
             rows.append(row)
-        whole = len(columns) == len(sheet.series)
+        whole = columns == list(range(len(sheet.series)))
         chosen = slice(None) if whole else np.array(columns, dtype=np.intp)
         self._parts.append(_Part(sheet, sheet.version, chosen, np.array(rows, dtype=np.intp)))
 
@@ -127,28 +150,8 @@ def _newer(found: Floats, at: Ints, times: Ints) -> Bools:
 
 
 def _span(sheet: Sheet, after_ms: int, up_to_ms: int) -> tuple[int, int]:
-    first, last = np.searchsorted(sheet.times, (after_ms, up_to_ms), side="right")
-    return int(first), int(last)
-
-
-def _newest(cells: Floats, times: Ints) -> tuple[Floats, Ints]:
-    """Return each column's newest sample or staleness marker, and its time; 0 when there is none."""
-    found = cells[-1].copy()
-    at = np.full(len(found), times[-1])
-    missing: Bools = _is_absent(found)
-    row = len(times) - 2
-    while row >= 0 and missing.any():
-        found[missing] = cells[row, missing]
-        at[missing] = times[row]
-        missing = _is_absent(found)
-        row -= 1
-    at[missing] = 0
-    return found, at
-
-
-def _is_absent(values: Floats) -> Bools:
-    absent: Bools = ~is_sample(values) & (values.view(np.uint64) != STALE_BITS)
-    return absent
+    times = sheet.times
+    return int(times.searchsorted(after_ms, side="right")), int(times.searchsorted(up_to_ms, side="right"))
 
 
 def _merged(row: int, pieces: Sequence[tuple[Ints, Floats]]) -> Segment:

@@ -7,14 +7,17 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from rules.labels import Labels
+from rules.newest import NEVER, Newest, newest_of
 from rules.promql.values import ABSENT, ABSENT_BITS, STALE, Floats, Ints, is_sample
 
 _FIRST = 8
 _GROW = 1.3
+_SMALL = 16
+"""Up to so many columns a sheet takes just as many places for its newest samples; then some to spare."""
 
 
 class Sheet:
-    """The samples of one metric from one place; times ascend."""
+    """The samples of some metrics from one place; times ascend."""
 
     __slots__ = (
         "_begin",
@@ -22,16 +25,29 @@ class Sheet:
         "_end",
         "_given",
         "_live",
+        "_named",
+        "_newest",
+        "_places",
         "_times",
         "_values",
-        "name",
+        "_whole",
+        "first",
+        "names",
         "series",
         "version",
         "which",
     )
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, newest: Newest) -> None:
+        self.names: set[str] = set()
+        """The metrics that it has or had."""
+        self.first = 0
+        """Where the columns' newest samples are kept."""
+        self._places = 0
+        self._newest = newest
+        self._named: tuple[int, dict[str, list[int]]] = (-1, {})
+        self._whole = False
+        """Whether the series of the newest row are all columns, in order."""
         self.series: list[Labels | None] = []
         """By column; None for a column that is free."""
         self.which: dict[Labels, int] = {}
@@ -71,6 +87,16 @@ class Sheet:
         """Return the memory of times and values."""
         return int(self._times.nbytes + self._values.nbytes)
 
+    def columns_of(self, name: str) -> list[int]:
+        """Return the columns with series of one metric."""
+        if self._named[0] != self.version:
+            found: dict[str, list[int]] = {}
+            for column, labels in enumerate(self.series):
+                if labels is not None:
+                    found.setdefault(labels.name, []).append(column)
+            self._named = (self.version, found)
+        return self._named[1].get(name, [])
+
     def write(self, series: Sequence[Labels], at_ms: int, values: Floats) -> bool:
         """Add a row; series that had a sample in the last one and have none now get a staleness marker."""
         if self._end > self._begin and at_ms <= self._times[self._end - 1]:
@@ -82,12 +108,18 @@ class Sheet:
         if self._end == len(self._times):
             self._make_room()
         row = self._values[self._end]
-        row[:] = np.where(self._live, STALE, ABSENT)
-        row[self._columns] = values
-        row[self._live & ~is_sample(row)] = STALE
-        self._live = is_sample(row)
+        if self._whole:
+            row[:] = values
+        else:
+            row[:] = np.where(self._live, STALE, ABSENT)
+            row[self._columns] = values
+        there = is_sample(row)
+        if not there.all():
+            row[self._live & ~there] = STALE
+        self._live = there
         self._times[self._end] = at_ms
         self._end += 1
+        self._note(row, at_ms)
         return True
 
     def adopt(self, series: Sequence[Labels], times: Ints, values: Floats) -> None:
@@ -109,6 +141,8 @@ class Sheet:
         self._live[: len(live)] = live
         self._given = given
         self._columns = np.array([self.which[labels] for labels in given], dtype=np.intp)
+        self._whole = False
+        self._renew()
 
     def cut(self, after_ms: int) -> None:
         """Forget rows later than this time."""
@@ -116,6 +150,7 @@ class Sheet:
         if self._begin + kept < self._end:
             self._end = self._begin + kept
             self._live = is_sample(self._values[self._end - 1]) if kept else np.zeros_like(self._live)
+            self._renew()
 
     def part_with(self, series: Sequence[Labels]) -> tuple[Ints, Floats]:
         """Give the samples of some series away; they are no longer here."""
@@ -126,10 +161,35 @@ class Sheet:
 
     def trim(self, before_ms: int) -> None:
         """Forget rows up to this time, and series that have no sample left."""
-        self._begin += int(np.searchsorted(self.times, before_ms, side="right"))
+        self._begin += int(self.times.searchsorted(before_ms, side="right"))
+        if self._begin < self._end and self._live.all():
+            return
         quiet = np.flatnonzero(~self._live) if self._begin < self._end else np.arange(len(self.series))
         gone = quiet[~is_sample(self.values[:, quiet]).any(axis=0)]
         self._free(gone)
+
+    def leave(self) -> None:
+        """Give the places of the newest samples back: nothing may be written any more."""
+        self._newest.give_back(self.first, self._places)
+        self._places = 0
+
+    def _renew(self) -> None:
+        """Look up the newest samples after rows came or went."""
+        here = slice(self.first, self.first + self._values.shape[1])
+        if self._begin < self._end:
+            self._newest.values[here], self._newest.times[here] = newest_of(self.values, self.times)
+        else:
+            self._newest.values[here], self._newest.times[here] = ABSENT, NEVER
+
+    def _note(self, row: Floats, at_ms: int) -> None:
+        """Keep a row's samples and staleness markers as the newest."""
+        here = slice(self.first, self.first + len(row))
+        if self._whole:
+            self._newest.values[here], self._newest.times[here] = row, at_ms
+            return
+        there = row.view(np.uint64) != ABSENT_BITS
+        self._newest.values[here][there] = row[there]
+        self._newest.times[here][there] = at_ms
 
     def _free(self, columns: Iterable[int]) -> None:
         for column in columns:
@@ -141,6 +201,9 @@ class Sheet:
                 self.version += 1
                 self._given = ()
                 self._columns = np.empty(0, dtype=np.intp)
+                self._whole = False
+                self._newest.values[self.first + column] = ABSENT
+                self._newest.times[self.first + column] = NEVER
 
     def _take(self, series: Sequence[Labels]) -> None:
         """Find or make the column of each series."""
@@ -156,6 +219,20 @@ class Sheet:
         if more:
             self._values = np.concatenate([self._values, np.full((len(self._values), more), ABSENT)], axis=1)
             self._live = np.concatenate([self._live, np.zeros(more, dtype=np.bool_)])
+            self._move(len(self.series))
+        self._whole = len(columns) == len(self.series) and bool((columns == np.arange(len(columns))).all())
+
+    def _move(self, size: int) -> None:
+        """Get enough places for the newest samples."""
+        if size <= self._places:
+            return
+        places = size if size <= _SMALL else 1 << (size - 1).bit_length()
+        first = self._newest.take(places)
+        old, new = (slice(at, at + self._places) for at in (self.first, first))
+        self._newest.values[new] = self._newest.values[old]
+        self._newest.times[new] = self._newest.times[old]
+        self._newest.give_back(self.first, self._places)
+        self.first, self._places = first, places
 
     def _place(self, labels: Labels, free: list[int]) -> int:
         self.version += 1
@@ -168,6 +245,7 @@ class Sheet:
             column = len(self.series)
             self.series.append(labels)
         self.which[labels] = column
+        self.names.add(labels.name)
         return column
 
     def _make_room(self) -> None:

@@ -1,6 +1,6 @@
 """Recent samples in memory: what rules are evaluated over.
 
-Series that are always written together (one metric of one probe of one target) share a *sheet*: one
+Series that are always written together (of one probe of one target) share a *sheet*: one
 column of times, one column of values each. Selectors are resolved through an index by metric name and
 label, and the answer is kept until series come or go.
 """
@@ -12,7 +12,9 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 import numpy as np
 
 from rules.labels import NAME, Labels
+from rules.newest import Newest
 from rules.promql.context import LOOKBACK_MS
+from rules.promql.matchers import Matcher
 from rules.promql.tree import Selector
 from rules.promql.values import STALE, Floats, Ints, Matrix, Vector
 from rules.resolution import Resolution
@@ -33,8 +35,10 @@ class Window:
     def __init__(self, keep: Callable[[str], int | None] = everything) -> None:
         self._keep = keep
         self._sheets: dict[Hashable, Sheet] = {}
-        self._by_name: dict[str, list[Sheet]] = {}
-        self._resolved: dict[Selector, Resolution] = {}
+        self._by_name: dict[str, dict[Sheet, None]] = {}
+        self._resolved: dict[str, dict[tuple[Matcher, ...], Resolution]] = {}
+        """By metric name (empty: not fixed) and by matchers: rules that ask for the same share the rows."""
+        self._newest = Newest()
         self._past: dict[Labels, Sheet] = {}
         """Loaded series that nobody has written since."""
         self._past_keys: list[Hashable] = []
@@ -54,8 +58,9 @@ class Window:
     def write(
         self, key: Hashable, series: Sequence[Labels], at_ms: int, values: Sequence[float] | np.ndarray
     ) -> None:
-        """Take one sample of each series, all of one metric; the sheet's other series have ended.
+        """Take one sample of each series; the sheet's other series have ended.
 
+        Metrics of which some are wanted and others not, or not as far back, belong into different sheets.
         The same `series` object as last time says that nothing came or went. A time that is not after
         the last one replaces nothing: it is left out.
         """
@@ -64,8 +69,10 @@ class Window:
             return
         if self._past and series is not sheet.given:
             self._hand_over(sheet, series)
-        before, cells = sheet.given, np.asarray(values, dtype=np.float64)
+        before, cells, names = sheet.given, np.asarray(values, dtype=np.float64), len(sheet.names)
         if sheet.write(series, at_ms, cells):
+            if len(sheet.names) != names:
+                self._index(sheet)
             self.written += len(series)
             if self.keeper is not None:
                 self._tell(self.keeper, before, series, at_ms, cells)
@@ -80,7 +87,17 @@ class Window:
         if sheet is not None:
             self._past_keys.append(key)
             sheet.adopt(series, times, values)
+            self._index(sheet)
             self._past.update(dict.fromkeys(series, sheet))
+
+    def leave(self, key: Hashable) -> None:
+        """Write to this sheet no more: its series go on in the sheets that write them next."""
+        sheet = self._sheets.pop(key, None)
+        if sheet is not None:
+            past = ("past", len(self._past_keys))
+            self._past_keys.append(past)
+            self._sheets[past] = sheet
+            self._past.update(dict.fromkeys(sheet.which, sheet))
 
     def end(self, key: Hashable, at_ms: int) -> None:
         """Mark all series of a sheet as ended."""
@@ -99,13 +116,12 @@ class Window:
     def trim(self, now_ms: int) -> None:
         """Forget what is too old to be asked for, and sheets in which nothing is left."""
         for key, sheet in list(self._sheets.items()):
-            keep = self._keep(sheet.name)
-            sheet.trim(now_ms - max(keep or 0, LOOKBACK_MS))
-            if keep is None or sheet.empty:
-                del self._sheets[key]
-                self._past = {labels: past for labels, past in self._past.items() if past is not sheet}
-                self._by_name[sheet.name].remove(sheet)
-                self._forget(sheet.name)
+            keep = max(
+                [-1 if (keep := self._keep(name)) is None else keep for name in sheet.names], default=-1
+            )
+            sheet.trim(now_ms - max(keep, LOOKBACK_MS))
+            if keep < 0 or sheet.empty:
+                self._drop(key, sheet)
 
     def cut(self, after_ms: int) -> None:
         """Forget what is later than this time, for a clock that was set back."""
@@ -128,18 +144,34 @@ class Window:
     @property
     def bytes(self) -> int:
         """Return the memory that times and values take."""
-        return sum(sheet.bytes for sheet in self._sheets.values())
+        return self._newest.bytes + sum(sheet.bytes for sheet in self._sheets.values())
 
     def _sheet(self, key: Hashable, series: Sequence[Labels]) -> Sheet | None:
         sheet = self._sheets.get(key)
         if sheet is None:
             if not series or not self.wants(series[0].name):
                 return None
-            name = series[0].name
-            sheet = self._sheets[key] = Sheet(name)
-            self._by_name.setdefault(name, []).append(sheet)
-            self._forget(name)
+            sheet = self._sheets[key] = Sheet(self._newest)
         return sheet
+
+    def _index(self, sheet: Sheet) -> None:
+        """Find the sheet by all its metrics from now on."""
+        for name in sheet.names:
+            sheets = self._by_name.setdefault(name, {})
+            if sheet not in sheets:
+                sheets[sheet] = None
+                self._forget(name)
+
+    def _drop(self, key: Hashable, sheet: Sheet) -> None:
+        del self._sheets[key]
+        sheet.leave()
+        if self._past:
+            self._past = {labels: past for labels, past in self._past.items() if past is not sheet}
+        for name in sheet.names:
+            self._by_name[name].pop(sheet, None)
+            if not self._by_name[name]:
+                del self._by_name[name]
+            self._forget(name)
 
     def _hand_over(self, sheet: Sheet, series: Sequence[Labels]) -> None:
         """Give a sheet the past of the series that it is about to write."""
@@ -151,6 +183,7 @@ class Window:
                 del self._past[labels]
         for past, these in found.values():
             sheet.adopt(these, *past.part_with(these))
+            self._index(sheet)
 
     @staticmethod
     def _tell(
@@ -164,24 +197,28 @@ class Window:
 
     def _forget(self, name: str) -> None:
         """Forget the answers that a new or gone sheet can change."""
-        for selector in [each for each in self._resolved if each.name in ("", name)]:
-            del self._resolved[selector]
+        self._resolved.pop(name, None)
+        self._resolved.pop("", None)
 
     def _resolve(self, selector: Selector) -> Resolution:
-        found = self._resolved.get(selector)
+        known = self._resolved.setdefault(selector.name, {})
+        found = known.get(selector.matchers)
         if found is not None and found.good:
             return found
-        if len(self._resolved) >= KEPT_SELECTORS:
-            self._resolved.clear()
-        found = self._resolved[selector] = Resolution(self._candidates(selector), selector.matchers)
+        if len(known) >= KEPT_SELECTORS:
+            known.clear()
+        found = known[selector.matchers] = Resolution(
+            self._candidates(selector), selector.matchers, self._newest
+        )
         return found
 
-    def _candidates(self, selector: Selector) -> list[Sheet]:
+    def _candidates(self, selector: Selector) -> dict[Sheet, list[str]]:
+        """Return the sheets that have metrics whose name matches, and these."""
         named = [each for each in selector.matchers if each.name == NAME]
         names = [selector.name] if selector.name else list(self._by_name)
-        return [
-            sheet
-            for name in names
-            if all(each.matches(name) for each in named)
-            for sheet in self._by_name.get(name, ())
-        ]
+        found: dict[Sheet, list[str]] = {}
+        for name in names:
+            if all(each.matches(name) for each in named):
+                for sheet in self._by_name.get(name, ()):
+                    found.setdefault(sheet, []).append(name)
+        return found
