@@ -11,5 +11,6 @@ from daemon.selfmetrics import TARGET_METRICS, SelfMetrics
 
 def own_metrics() -> list[MetricDef]:
     """Return what the daemon says of itself, of its process and of what it judges."""
-    process = (metric for metric, _ in SelfMetrics("").process_lines())
+    # One with a label comes once for each of its values.
+    process = {metric.name: metric for metric, _ in SelfMetrics("").process_lines()}.values()
     return [*TARGET_METRICS, *process, *JUDGE_METRICS, *RECEIVED_METRICS, *KEEPER_METRICS]

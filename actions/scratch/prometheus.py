@@ -46,11 +46,12 @@ class ScratchPrometheus:
         name: str = "prometheus",
         interval: float = 1.0,
         receives: bool = False,
+        rules: str = "",
         deadline: float = 30.0,
     ) -> None:
         """Name each target by its URL (label `instance`); `deadline` is in seconds, for each step.
 
-        `receives`: it takes samples by remote write, at /api/v1/write.
+        `receives`: it takes samples by remote write, at /api/v1/write. `rules` is the text of a rule file.
         """
         self.host = "127.0.0.1"
         self.port = 0
@@ -59,6 +60,7 @@ class ScratchPrometheus:
         self._name = name
         self._interval = interval
         self._more = ("--web.enable-remote-write-receiver",) if receives else ()
+        self._rules = rules
         self._deadline = deadline
         self._process: ServerProcess | None = None
         self._exit = contextlib.AsyncExitStack()
@@ -102,6 +104,10 @@ class ScratchPrometheus:
         found: list[dict[str, Any]] = (await self._get("/api/v1/targets"))["data"]["activeTargets"]
         return found
 
+    async def get(self, path: str, **params: str) -> Any:  # noqa: ANN401 - as JSON has it
+        """Return the `data` of an answer of its API."""
+        return (await self._get(path, **params))["data"]
+
     async def scraped(self) -> None:
         """Wait until every target was scraped well; raises `ScratchError` with the last errors otherwise."""
         found: list[dict[str, Any]] = []
@@ -117,6 +123,7 @@ class ScratchPrometheus:
     async def _start(self) -> None:
         program = _program("prometheus")
         await asyncio.to_thread(self._place.write, self._room / "prometheus.yml", self._settings())
+        await asyncio.to_thread(self._place.write, self._room / "rules.yml", self._rules)
         log = self._room / "log"
         for attempt in range(_TRIES):
             self.port = free_port()
@@ -166,9 +173,10 @@ class ScratchPrometheus:
                 }
             )
         interval = f"{round(self._interval * 1000)}ms"
-        scrape = {"scrape_interval": interval, "scrape_timeout": interval}
+        pace = {"scrape_interval": interval, "scrape_timeout": interval, "evaluation_interval": interval}
+        files = [str(self._room / "rules.yml")] if self._rules else []
         # JSON is YAML.
-        return json.dumps({"global": scrape, "scrape_configs": jobs})
+        return json.dumps({"global": pace, "scrape_configs": jobs, "rule_files": files})
 
     async def _leave(self) -> None:
         process, self._process = self._process, None
