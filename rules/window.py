@@ -34,6 +34,8 @@ class Window:
 
     def __init__(self, keep: Callable[[str], int | None] = everything) -> None:
         self._keep = keep
+        self.measure = 0
+        """Counts how often `keep` was replaced."""
         self._sheets: dict[Hashable, Sheet] = {}
         self._by_name: dict[str, dict[Sheet, None]] = {}
         self._resolved: dict[str, dict[tuple[Matcher, ...], Resolution]] = {}
@@ -50,6 +52,11 @@ class Window:
     def keep_by(self, keep: Callable[[str], int | None]) -> None:
         """Keep by another measure from now on; what is no longer wanted goes with the next trim."""
         self._keep = keep
+        self.measure += 1
+
+    def kept(self, name: str) -> int | None:
+        """Return how many milliseconds of a metric are kept; None: it is not wanted."""
+        return self._keep(name)
 
     def wants(self, name: str) -> bool:
         """Tell whether anything can ask for this metric."""

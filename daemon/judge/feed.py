@@ -9,13 +9,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TypeAlias
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from collectors.engine import Engine
 from collectors.model import LabelValues, MetricDef, Number
-from daemon.block import Block
+from daemon.block import Block, Layout
 from daemon.judge.sight import Sight, sight_of
 from daemon.known import TargetState
 from daemon.snapshot import Snapshot
@@ -25,6 +27,9 @@ from rules.window import Window
 
 REPEAT_MS = 60_000
 """A slow probe's answer is written again so often while it holds: ranges of minutes see it then."""
+TOGETHER_ROWS = 32
+"""The metrics of a frame with no more rows share a sheet: there are thousands of such frames in a fleet, and
+each sheet has its cost."""
 SELF = "self"
 Place: TypeAlias = tuple[str, str, str, str, int]
 """Target, probe, database, the first metric, and which one of several such frames."""
@@ -119,14 +124,39 @@ def _blocks(state: TargetState) -> Iterator[tuple[Place, Block]]:
             yield (state.name, probe, database, first, nth), block
 
 
+@dataclass(frozen=True, slots=True)
+class _Share:
+    """Metrics of a frame that are written into one sheet."""
+
+    key: int | str
+    metrics: tuple[tuple[int, str, tuple[str, ...]], ...]
+    """Column, name, and label names of each."""
+
+
+@dataclass(slots=True)
+class _Written:
+    """How the frames of one place are written."""
+
+    apart: bool
+    """Each metric into a sheet of its own: a value that comes or goes then names no other metric anew."""
+    layout: Layout
+    measure: int
+    shares: tuple[_Share, ...]
+    held: dict[int | str, tuple[Sequence[LabelValues], bytes, Sequence[Labels]]] = field(default_factory=dict)
+    """By the share's key: the rows, which cells of them have values, and the series that these are."""
+
+
 class Writer:
     """Writes samples into the window; belongs to the judge's thread."""
 
     def __init__(self, window: Window, own_labels: Mapping[str, str]) -> None:
         self._window = window
         self._own = dict(own_labels)
-        self._named: dict[tuple[Place, str], tuple[Sequence[LabelValues], bytes, list[Labels]]] = {}
-        self._sheets: dict[Place, set[str]] = {}
+        self._places: dict[Place, _Written] = {}
+        self._ups: dict[str, Sequence[Labels]] = {}
+        self._planned: WeakKeyDictionary[Layout, dict[tuple[bool, int], tuple[_Share, ...]]] = (
+            WeakKeyDictionary()
+        )
 
     def write(self, notes: Notes) -> None:
         """Take over what was noted."""
@@ -134,13 +164,13 @@ class Writer:
             self._end(place, notes.at_ms)
         for name in notes.targets_gone:
             self._window.end(("up", name), notes.at_ms)
+            self._ups.pop(name, None)
         for name, origin, value, at_ms in notes.up:
             self._up(name, origin, value, at_ms)
         for place, origin, block, at_ms in notes.shown:
-            for column, metric in enumerate(block.layout.metrics):
-                for name in (metric.name, *metric.aliases):
-                    if self._window.wants(name):
-                        self._column(place, origin, block, column, name, at_ms)
+            written = self._written(place, block, at_ms)
+            for share in written.shares:
+                self._share(place, share, written, origin, block, at_ms)
         for metric, values, number in notes.own:
             if self._window.wants(metric.name):
                 pairs = zip(metric.labels, values, strict=True)
@@ -148,31 +178,72 @@ class Writer:
                 self._window.write((SELF, labels), (labels,), notes.at_ms, (float(number),))
 
     def _up(self, name: str, origin: Origin, value: float, at_ms: int) -> None:
-        place = (name, "up", "", "up", 0)
-        held = self._named.get((place, ""))
-        if held is None:
-            held = self._named[place, ""] = ((), b"", [labels_of([*origin.pairs, ("__name__", "up")])])
-        self._window.write(("up", name), held[2], at_ms, (value,))
+        series = self._ups.get(name)
+        if series is None:
+            series = self._ups[name] = (labels_of([*origin.pairs, ("__name__", "up")]),)
+        self._window.write(("up", name), series, at_ms, (value,))
 
     def _end(self, place: Place, at_ms: int) -> None:
-        for name in self._sheets.pop(place, ()):
-            self._window.end((place, name), at_ms)
-            self._named.pop((place, name), None)
+        written = self._places.pop(place, None)
+        for share in written.shares if written else ():
+            self._window.end((place, share.key), at_ms)
 
-    def _column(self, place: Place, origin: Origin, block: Block, column: int, name: str, at_ms: int) -> None:
-        cells = block.columns[column]
+    def _written(self, place: Place, block: Block, at_ms: int) -> _Written:
+        """Return how a place is written; sheets that it needs no more are left or ended."""
+        before, measure = self._places.get(place), self._window.measure
+        if before is not None and before.layout is block.layout and before.measure == measure:
+            return before
+        apart = len(block.keys) > TOGETHER_ROWS if before is None else before.apart
+        shares = self._shares(block.layout, apart=apart)
+        found = self._places[place] = _Written(apart, block.layout, measure, shares)
+        if before is None:
+            return found
+        if before.shares == shares:
+            found.held = before.held
+        elif before.measure != measure:
+            for share in before.shares:
+                self._window.leave((place, share.key))
+        else:
+            for key in {share.key for share in before.shares}.difference(share.key for share in shares):
+                self._window.end((place, key), at_ms)
+        return found
+
+    def _shares(self, layout: Layout, *, apart: bool) -> tuple[_Share, ...]:
+        """Return which metrics go into one sheet: those that are kept equally long."""
+        measure = self._window.measure
+        plans = self._planned.setdefault(layout, {})
+        if (apart, measure) not in plans:
+            plans.clear()
+            found: dict[int | str, list[tuple[int, str, tuple[str, ...]]]] = {}
+            for column, metric in enumerate(layout.metrics):
+                for name in (metric.name, *metric.aliases):
+                    keep = self._window.kept(name)
+                    if keep is not None:
+                        found.setdefault(name if apart else keep, []).append((column, name, metric.labels))
+            plans[apart, measure] = tuple([_Share(key, tuple(metrics)) for key, metrics in found.items()])
+        return plans[apart, measure]
+
+    def _share(
+        self, place: Place, share: _Share, written: _Written, origin: Origin, block: Block, at_ms: int
+    ) -> None:
+        cells = list(chain.from_iterable(block.columns[column] for column, _, _ in share.metrics))
         values, pattern = _numbers(cells)
-        key = (place, name)
-        held = self._named.get(key)
+        held = written.held.get(share.key)
         if held is None or held[1] != pattern or (held[0] is not block.keys and held[0] != block.keys):
-            rows = [row for row, cell in zip(block.keys, cells, strict=True) if cell is not None]
-            names = [block.origin.label(label) for label in block.layout.metrics[column].labels]
-            held = (block.keys, pattern, _labels(name, origin, names, rows))
-            self._sheets.setdefault(place, set()).add(name)
+            held = (block.keys, pattern, _series(share, origin, block))
         elif held[0] is not block.keys:
             held = (block.keys, pattern, held[2])
-        self._named[key] = held
-        self._window.write(key, held[2], at_ms, values)
+        written.held[share.key] = held
+        self._window.write((place, share.key), held[2], at_ms, values)
+
+
+def _series(share: _Share, origin: Origin, block: Block) -> Sequence[Labels]:
+    """Name the series of a frame's cells that have values."""
+    found: list[Labels] = []
+    for column, name, labels in share.metrics:
+        rows = [row for row, cell in zip(block.keys, block.columns[column], strict=True) if cell is not None]
+        found += _labels(name, origin, [block.origin.label(label) for label in labels], rows)
+    return found
 
 
 def _numbers(cells: Sequence[Number | None]) -> tuple[Floats, bytes]:
