@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
 from collections import Counter, deque
@@ -89,11 +90,19 @@ class RemoteWriter:
             self._more.clear()
             if not self._queue:
                 await self._more.wait()
-            if self._queued < self._options.batch_samples:
-                await asyncio.sleep(self._options.batch_seconds)
+            await self._gather()
             wait = await self._send_one()
             if wait:
                 await asyncio.sleep(wait)
+
+    async def _gather(self) -> None:
+        """Wait for more, but no longer than a batch may wait, nor until the queue runs over."""
+        enough = min(self._options.batch_samples, self._options.max_samples // 2)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._options.batch_seconds):
+                while self._queued < enough:
+                    self._more.clear()
+                    await self._more.wait()
 
     async def close(self, deadline_seconds: float = 5.0) -> None:
         """Send what is left within the deadline; the rest is lost, and counted."""
