@@ -148,6 +148,13 @@ class Window:
         for sheet in self._sheets.values():
             yield from (labels for labels in sheet.series if labels is not None)
 
+    def samples(self) -> Iterator[tuple[Sequence[Labels], Ints, Floats]]:
+        """Give all that is held: series, times, and `values[t, s]`, ABSENT where there is none."""
+        for sheet in self._sheets.values():
+            columns = [column for column, labels in enumerate(sheet.series) if labels is not None]
+            series = [labels for labels in sheet.series if labels is not None]
+            yield series, sheet.times, sheet.values[:, columns]
+
     @property
     def bytes(self) -> int:
         """Return the memory that times and values take."""
