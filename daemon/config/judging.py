@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field, field_validator
 
 from collectors.definition import Duration
-from daemon.config.peer import PeerSettings
+from daemon.config.peer import PeerSettings, service_url
 from daemon.config.settings import Settings
 from daemon.config.values import Count, Interval, LabelValue, within
 
@@ -47,6 +47,12 @@ class RulesSettings(Settings):
     """Where people reach this daemon: the link in alerts that are sent on."""
     resend_delay: Interval = 60.0
     """How often an alert that still fires is sent again."""
+
+    @field_validator("external_url")
+    @classmethod
+    def _is_url(cls, value: str) -> str:
+        # Alertmanagers refuse alerts whose link is no URL.
+        return service_url(value) if value else value
 
     @field_validator("external_labels")
     @classmethod

@@ -183,6 +183,14 @@ class Config(Settings):
     _custom_probes: tuple[ProbeDef, ...] = PrivateAttr(default=())
     _groups: tuple[Group, ...] = PrivateAttr(default=())
 
+    @field_validator("alertmanagers")
+    @classmethod
+    def _are_told_once(cls, value: tuple[AlertmanagerSettings, ...]) -> tuple[AlertmanagerSettings, ...]:
+        urls = [each.url for each in value]
+        if twice := [url for url in urls if urls.count(url) > 1]:
+            raise ValueError(f"{twice[0]} is there twice: each gets every alert once")
+        return value
+
     @property
     def custom_probes(self) -> tuple[ProbeDef, ...]:
         """Return the probes that `metrics_files` declare, of all engines."""

@@ -15,7 +15,8 @@ from daemon.config.settings import Settings
 from daemon.config.values import Deadline
 
 
-def _url(value: str) -> str:
+def service_url(value: str) -> str:
+    """Return a URL without a slash at its end; raise ValueError for what is none."""
     try:
         parts = urlsplit(value)
         host, _ = parts.hostname, parts.port
@@ -36,7 +37,7 @@ def _url(value: str) -> str:
     return value.rstrip("/")
 
 
-Url = Annotated[str, AfterValidator(_url)]
+Url = Annotated[str, AfterValidator(service_url)]
 
 
 class PeerTls(Settings):

@@ -54,6 +54,8 @@ def test_sizes_and_addresses_are_read(tmp_path: Path) -> None:
         ("history: {size_max: 2 bananas}\n", "should be a size such as 500MB or 2GB"),
         ("history: {raw: 1s}\n", "should be from 1h to 3650d"),
         ("alertmanagers: [{url: 'ftp://x'}]\n", "should begin with http:// or https://"),
+        ("alertmanagers: [{url: 'http://x'}, {url: 'http://x/'}]\n", "http://x is there twice"),
+        ("rules: {external_url: watch.example.com}\n", "should begin with http:// or https://"),
         ("alertmanagers: [{url: 'http://me:secret@x'}]\n", "use `user` and `password`"),
         ("alertmanagers: [{url: 'http://x', user: me}]\n", "user and password belong together"),
         ("alertmanagers: [{url: 'http://x', tls: {insecure: true}}]\n", "begins with http://"),
