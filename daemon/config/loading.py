@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from collectors.registry import engines
 from collectors.strict_yaml import Document, InvalidFile, Problem, did_you_mean
 from collectors.strict_yaml import read as read_yaml
 from daemon.config import checks, custom, rule_files
+from daemon.config.judging import RulesSettings
 from daemon.config.known import known_of, with_custom
 from daemon.config.messages import empty_keys, problems_in
 from daemon.config.model import Config, DefaultSettings, TargetSettings
@@ -74,7 +76,8 @@ class _Reader:
         builtin = {name: known_of(engine) for name, engine in engines().items()}
         probes, found = custom.read_all(config.metrics_files, self.document, builtin)
         self.problems += found
-        groups, found = rule_files.read_all(config.rules, self.document)
+        rules = self._rules() if "rules" in bad else config.rules
+        groups, found = rule_files.read_all(rules, self.document)
         self.problems += found
         self.problems += checks.of_targets(
             targets, config.defaults, self.document, with_custom(builtin, probes)
@@ -85,6 +88,18 @@ class _Reader:
         if self.value.get("allow_inline_secrets") is not True:
             self.problems += checks.inline_secrets(targets, config, self.document)
         return config.with_parts(tuple(target for _, target in targets), tuple(probes), groups)
+
+    def _rules(self) -> RulesSettings:
+        """Return what can be read of `rules` when a part of it is wrong, so that its files are looked at."""
+        written = self.value.get("rules")
+        good: dict[str, Any] = {}
+        if isinstance(written, dict):
+            for key in written.keys() & {"builtin", "files"}:
+                part = {key: written[key]}
+                with contextlib.suppress(ValidationError):
+                    RulesSettings.model_validate(part, context=self.context)
+                    good |= part
+        return RulesSettings.model_validate(good, context=self.context)
 
     def _frame(self) -> tuple[Config, set[str]]:
         """Return everything but the targets, and the parts of it that are wrong and left out."""

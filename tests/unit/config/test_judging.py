@@ -73,3 +73,13 @@ def test_mistakes_are_named(tmp_path: Path, text: str, said: str) -> None:
     assert said in found
     assert "hunter2" not in found
     assert "me:secret" not in found
+
+
+def test_a_mistake_in_the_rules_settings_does_not_hide_those_in_the_files(tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_text("groups: [{name: a, rules: [{alert: A, expr: 'up +'}]}]\n")
+    found = problems(
+        tmp_path, f"rules: {{interval: soon, builtin: [nosuch], files: ['{tmp_path}/bad.yaml']}}\n"
+    )
+    assert "rules.interval: not a duration" in found
+    assert "there is no pack 'nosuch'" in found
+    assert "bad.yaml:1:" in found
