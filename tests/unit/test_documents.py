@@ -148,6 +148,9 @@ def test_every_piece_of_configuration_loads(body: str, tmp_path: Path) -> None:
     if "scrape_configs" in parsed:
         check_by_promtool(path)
         return
+    if "receivers" in parsed:
+        check_by_amtool(path)
+        return
     if any(isinstance(one, dict) and "values" in one for one in parsed.values()):
         assert load_any(path, engine="postgresql")
         return
@@ -174,6 +177,12 @@ def check_by_promtool(path: Path) -> None:
     done = subprocess.run(
         [promtool, "check", "config", "--syntax-only", path], check=False, capture_output=True, text=True
     )
+    assert done.returncode == 0, done.stderr
+
+
+def check_by_amtool(path: Path) -> None:
+    amtool = shutil.which("amtool") or missing("amtool")
+    done = subprocess.run([amtool, "check-config", path], check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 
