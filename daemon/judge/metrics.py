@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 from collectors.model import Kind, MetricDef
 from daemon.alertmanager.sender import Sender
 from daemon.judge.judge import Judged
+from rules.labels import Labels
 from rules.model import ALERT_STATE, ALERTS, FOR_STATE, AlertState
 
 
@@ -97,22 +98,28 @@ class JudgeMetrics(Collector):
         judged = self._judged()
         found = {metric.name: _family(metric) for metric in JUDGE_METRICS}
         counts: Counter[tuple[str, str]] = Counter()
+        shown: set[tuple[Labels, AlertState]] = set()
+        dated: set[Labels] = set()
         alerts, since = (_family(MetricDef(name=name, kind=Kind.GAUGE, help=text)) for name, text in _SERIES)
         for key, verdict in judged.verdicts.items():
             group = {"rule_group": ";".join(key)}
             _add(found, GROUP_SECONDS, group, verdict.result.seconds)
             _add(found, GROUP_AT, group, verdict.at)
             _add(found, GROUP_RULES, group, len(verdict.result.rules))
-            for rule in verdict.result.rules:
-                if rule.failure:
-                    _add(found, RULE_FAILING, {**group, "rule": rule.rule.name}, 1)
-                for alert in rule.alerts:
-                    if alert.state is AlertState.INACTIVE:
-                        continue
-                    labels = alert.labels.as_dict()
-                    counts[alert.state.value, labels.get("severity", "")] += 1
+            # Rules may have one name, and even give the same alert: a series may be there only once.
+            for name in dict.fromkeys(rule.rule.name for rule in verdict.result.failures):
+                _add(found, RULE_FAILING, {**group, "rule": name}, 1)
+            for alert in (alert for rule in verdict.result.rules for alert in rule.alerts):
+                if alert.state is AlertState.INACTIVE:
+                    continue
+                labels = alert.labels.as_dict()
+                counts[alert.state.value, labels.get("severity", "")] += 1
+                if (alert.labels, alert.state) not in shown:
                     alerts.add_sample(ALERTS, {**labels, ALERT_STATE: alert.state.value}, 1)
+                if alert.labels not in dated:
                     since.add_sample(FOR_STATE, labels, alert.active_at_ms // 1000)
+                shown.add((alert.labels, alert.state))
+                dated.add(alert.labels)
         for key, count in self._missed().items():
             _add(found, GROUP_MISSED, {"rule_group": ";".join(key)}, count)
         for (state, severity), count in counts.items():
