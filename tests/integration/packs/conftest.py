@@ -23,9 +23,9 @@ _FLOCK = {**SETTINGS, "shared_preload_libraries": "", "wal_receiver_status_inter
 
 
 @pytest.fixture
-async def court() -> AsyncIterator[Court]:
-    """Judge by the pack postgresql: `watched = court.watch(server, "pg1", cluster="shop")`."""
-    one = Court("postgresql")
+async def court(request: pytest.FixtureRequest) -> AsyncIterator[Court]:
+    """Judge by the module's `PACK`, or by the pack postgresql: `watched = court.watch(server, "pg1")`."""
+    one = Court(getattr(request.module, "PACK", "postgresql"))
     yield one
     await one.close()
 
