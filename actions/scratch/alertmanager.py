@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import json
-import shutil
-import signal
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
-from actions.scratch.errors import NotInstalled, ScratchError
-from actions.scratch.place import Place, scratch_place
-from actions.scratch.ports import free_port
-from actions.scratch.process import ServerProcess, run, tail
-
-_SEARCH = "/usr/bin:/usr/local/bin:/usr/sbin:/usr/local/sbin"
-_TRIES = 5
+from actions.scratch.place import Place
+from actions.scratch.process import run
+from actions.scratch.web_server import ScratchWebServer, program
 
 
-class ScratchAlertmanager:
+class ScratchAlertmanager(ScratchWebServer):
     """An Alertmanager of our own on 127.0.0.1, alone: it looks for no cluster."""
+
+    PROGRAM = PACKAGE = "prometheus-alertmanager"
+    HEALTH = "/-/ready"
+    HEALTHY = (200, 401, 404)
 
     def __init__(
         self,
@@ -45,55 +38,13 @@ class ScratchAlertmanager:
         and users, as its `--web.config.file` has them) is their directory. `deadline` is in seconds, for each
         step.
         """
-        self.host = "127.0.0.1"
-        self.port = 0
-        self._scheme = "https" if web and "tls_server_config" in web else "http"
-        self._given_place = place
-        self._name = name
+        scheme = "https" if web and "tls_server_config" in web else "http"
+        super().__init__(place=place, name=name, deadline=deadline, scheme=scheme)
         self._webhooks = tuple(webhooks)
         self._route = dict(route or {})
         self._files = dict(files or {})
         self._flags = tuple(flags)
         self._web = web
-        self._deadline = deadline
-        self._process: ServerProcess | None = None
-        self._exit = contextlib.AsyncExitStack()
-        self._place: Place
-        self._room: Path
-        self._http: aiohttp.ClientSession
-
-    async def __aenter__(self) -> Self:
-        async with contextlib.AsyncExitStack() as undo:
-            if self._given_place is None:
-                self._place = await undo.enter_async_context(scratch_place())
-            else:
-                self._place = self._given_place
-            self._room = await asyncio.to_thread(self._place.room, self._name)
-            undo.push_async_callback(self._leave)
-            # Its certificate is not what is looked at here.
-            connector = aiohttp.TCPConnector(ssl=False)
-            self._http = await undo.enter_async_context(aiohttp.ClientSession(connector=connector))
-            await self._first_start()
-            self._exit = undo.pop_all()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._exit.aclose()
-
-    def __repr__(self) -> str:
-        return f"<ScratchAlertmanager {self._name} on {self.url}>"
-
-    @property
-    def url(self) -> str:
-        """Where it answers."""
-        return f"{self._scheme}://{self.host}:{self.port}"
-
-    @property
-    def log(self) -> str:
-        """The end of what it has to say."""
-        return tail(self._room / "log")
 
     async def alerts(self, **labels: str) -> list[dict[str, Any]]:
         """Return the alerts that it holds for firing and that have these labels."""
@@ -112,53 +63,20 @@ class ScratchAlertmanager:
 
     async def amtool(self, *words: str) -> str:
         """Run amtool on it and return what it prints."""
-        argv = (_program("amtool"), *words, f"--alertmanager.url={self.url}")
+        argv = (program("amtool", self.PACKAGE), *words, f"--alertmanager.url={self.url}")
         return await run(*argv, account=self._place.account, cwd=self._room, deadline=self._deadline)
 
-    async def end(self) -> None:
-        """End it with SIGTERM: it writes down whom it told; its data stay."""
-        if self._process is not None:
-            await self._process.stop(signal.SIGTERM, self._deadline)
-
-    async def kill(self) -> None:
-        """End it with SIGKILL; what it keeps on disk stays."""
-        if self._process is not None:
-            await self._process.kill()
-
-    def pause(self) -> None:
-        """Freeze it: it accepts connections and never answers."""
-        if self._process is not None:
-            self._process.pause()
-
-    def resume(self) -> None:
-        """Let it go on after `pause`."""
-        if self._process is not None:
-            self._process.resume()
-
-    async def start(self) -> None:
-        """Start it again, at the same port with the same data; raises `ScratchError`."""
-        program = _program("prometheus-alertmanager")
+    def _argv(self) -> Sequence[str]:
         web = (f"--web.config.file={self._room}/web.yml",) if self._web else ()
-        self._process = await ServerProcess.start(
-            program, f"--config.file={self._room}/alertmanager.yml", f"--storage.path={self._room}/data",
-            f"--web.listen-address={self.host}:{self.port}", "--cluster.listen-address=", "--log.level=info",
-            *web, *self._flags,
-            account=self._place.account, cwd=self._place.path, log=self._room / "log",
-        )  # fmt: skip
-        if not await self._ready(self._process):
-            raise ScratchError(f"{self!r} did not start: {self.log}")
-
-    async def _first_start(self) -> None:
-        await asyncio.to_thread(self._write)
-        for attempt in range(_TRIES):
-            self.port = free_port()
-            try:
-                await self.start()
-            except ScratchError:
-                if attempt == _TRIES - 1 or "address already in use" not in self.log:
-                    raise
-            else:
-                return
+        return (
+            f"--config.file={self._room}/alertmanager.yml",
+            f"--storage.path={self._room}/data",
+            f"--web.listen-address={self.host}:{self.port}",
+            "--cluster.listen-address=",
+            "--log.level=info",
+            *web,
+            *self._flags,
+        )
 
     def _write(self) -> None:
         for name, text in self._files.items():
@@ -169,29 +87,3 @@ class ScratchAlertmanager:
         # JSON is YAML.
         for name, body in (("alertmanager.yml", settings), ("web.yml", self._web or {})):
             self._place.write(self._room / name, json.dumps(body).replace("{room}", str(self._room)))
-
-    async def _ready(self, process: ServerProcess) -> bool:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._deadline):
-                while process.running:
-                    with contextlib.suppress(aiohttp.ClientError):
-                        async with self._http.get(f"{self.url}/-/ready") as answer:
-                            if answer.status in (200, 401, 404):
-                                return True
-                    await asyncio.sleep(0.05)
-        return False
-
-    async def _leave(self) -> None:
-        process, self._process = self._process, None
-        try:
-            if process is not None:
-                await process.stop(signal.SIGTERM, self._deadline)
-        finally:
-            await asyncio.to_thread(self._place.discard, self._name)
-
-
-def _program(name: str) -> str:
-    found = shutil.which(name, path=_SEARCH)
-    if found is None:
-        raise NotInstalled(f"{name} is not on this machine; apt-get install prometheus-alertmanager")
-    return found
