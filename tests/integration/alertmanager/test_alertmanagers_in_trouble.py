@@ -84,7 +84,11 @@ async def test_one_that_was_killed_gets_the_present_state_and_the_ends_when_it_i
     await fires(stays, "blue")
     await over(stays, "red")
     assert await daemon.value(FAILED, alertmanager=dies.url) >= 1
-    assert await daemon.value(WAITING, alertmanager=dies.url) == 3
+
+    async def all_wait() -> bool:
+        return await daemon.value(WAITING, alertmanager=dies.url) == 3
+
+    await until(all_wait)
     await dies.start()
     assert (await fires(dies, "green"))["startsAt"] == (await fires(stays, "green"))["startsAt"]
     await fires(dies, "blue")
