@@ -55,8 +55,10 @@ async def test_an_alert_is_there_with_all_it_has_again_and_again_until_it_is_ove
     await until(moved_on)
     assert await daemon.value("dbarchitect_alertmanager_alerts_sent_total", alertmanager=manager.url) >= 3
     lamps.switch()
-    # Well before it would have ended for want of another word.
-    await over(manager, "red", deadline=3.5)
+    await over(manager, "red")
+    received = "alertmanager_alerts_received_total"
+    # In so many words, and not because nobody spoke of it any more.
+    await until(lambda: manager.metric(received, status="resolved", version="v2"))
 
 
 async def test_a_restart_neither_loses_nor_doubles_an_alert_nor_begins_it_anew(
