@@ -68,7 +68,21 @@ class AlertmanagerSettings(PeerSettings):
     """One Alertmanager. All that are listed get every alert."""
 
 
-class RemoteWriteSettings(PeerSettings):
+class TenantSettings(PeerSettings):
+    """A store of samples that may serve several parties."""
+
+    tenant: Annotated[str, Field(max_length=150)] = ""
+    """Sent as X-Scope-OrgID, which tells Mimir whose samples these are."""
+
+    @field_validator("tenant")
+    @classmethod
+    def _can_be_sent(cls, value: str) -> str:
+        if value and not (value.isascii() and value.isprintable()):
+            raise ValueError("should be printable ASCII characters")
+        return value
+
+
+class RemoteWriteSettings(TenantSettings):
     """A receiver of samples: its whole address, as in Prometheus' `remote_write`."""
 
     queue_max: Annotated[Count, Field(ge=1_000, le=50_000_000)] = 500_000
@@ -85,7 +99,7 @@ class HistorySettings(Settings):
     """By the minute: least, most, mean and last."""
     size_max: Annotated[Size, Field(ge=10**7, le=10**14)] = 2 * 10**9
     """On disk; the oldest goes first."""
-    query: PeerSettings | None = None
+    query: TenantSettings | None = None
     """Prometheus, Mimir or VictoriaMetrics to ask about the past in place of our own store."""
     remote_write: tuple[RemoteWriteSettings, ...] = ()
     """Where samples are sent besides."""

@@ -39,6 +39,9 @@ class RemoteOptions:
     password: SecretRef | None = None
     ca_file: Path | None = None
     """Certificate authority; left out: those of the system."""
+    cert_file: Path | None = None
+    """Our own certificate with its chain, where one is asked for; with `key_file`."""
+    key_file: Path | None = None
     insecure: bool = False
     """Take any certificate: whoever stands between can read and change everything."""
     tenant: str = ""
@@ -136,8 +139,11 @@ class RemoteSession:
             raise RemoteFailed(f"{where}: no answer within {seconds:g} seconds") from None
         except SecretError as error:
             raise RemoteFailed(f"{where}: {error}") from None
-        except (aiohttp.ClientError, OSError, ValueError) as error:
+        except (aiohttp.ClientError, OSError) as error:
             raise RemoteFailed(f"{where}: {_why(error)}") from None
+        except ValueError:
+            # The text of such an error repeats the value.
+            raise RemoteFailed(f"{where}: the token or password cannot be sent in a header") from None
 
 
 def _why(error: Exception) -> str:
@@ -161,6 +167,15 @@ def _tls_context(options: RemoteOptions) -> ssl.SSLContext | bool:
         raise RemoteFailed(
             f"{options.address}: the CA file {options.ca_file} cannot be used: {reason}"
         ) from None
+    if options.cert_file:
+        try:
+            # Without an answer of ours OpenSSL would ask on the terminal for the passphrase of a key.
+            context.load_cert_chain(options.cert_file, options.key_file, password=lambda: "")
+        except OSError as error:
+            reason = "it does not fit its key" if isinstance(error, ssl.SSLError) else error.strerror
+            raise RemoteFailed(
+                f"{options.address}: the certificate {options.cert_file} cannot be used: {reason}"
+            ) from None
     if options.insecure:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

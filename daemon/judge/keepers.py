@@ -11,8 +11,7 @@ from prometheus_client import Metric
 from prometheus_client.registry import Collector
 
 from collectors.model import Kind, MetricDef
-from daemon.config.judging import HistorySettings
-from daemon.config.peer import PeerSettings
+from daemon.config.judging import HistorySettings, TenantSettings
 from daemon.history.errors import HistoryError
 from daemon.history.keeping import History
 from daemon.history.options import HistoryOptions
@@ -146,7 +145,7 @@ class Keepers(Collector):
         return {"url": remote_options(self._settings.remote_write[place]).address}
 
 
-def remote_options(settings: PeerSettings) -> RemoteOptions:
+def remote_options(settings: TenantSettings) -> RemoteOptions:
     """Return what the history's clients need to know of a service."""
     return RemoteOptions(
         url=settings.url,
@@ -154,7 +153,10 @@ def remote_options(settings: PeerSettings) -> RemoteOptions:
         user=settings.user,
         password=settings.password,
         ca_file=Path(settings.tls.ca_file) if settings.tls.ca_file else None,
+        cert_file=Path(settings.tls.cert_file) if settings.tls.cert_file else None,
+        key_file=Path(settings.tls.key_file) if settings.tls.key_file else None,
         insecure=settings.tls.insecure,
+        tenant=settings.tenant,
         timeout_seconds=settings.timeout,
     )
 

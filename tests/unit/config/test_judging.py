@@ -83,3 +83,11 @@ def test_a_mistake_in_the_rules_settings_does_not_hide_those_in_the_files(tmp_pa
     assert "rules.interval: not a duration" in found
     assert "there is no pack 'nosuch'" in found
     assert "bad.yaml:1:" in found
+
+
+def test_a_tenant_is_for_stores_of_samples_only(tmp_path: Path) -> None:
+    config = loaded(tmp_path, "history: {query: {url: 'http://mimir', tenant: shop}}\n")
+    assert config.history.query is not None
+    assert config.history.query.tenant == "shop"
+    assert "printable" in problems(tmp_path, 'history: {query: {url: "http://mimir", tenant: "a\\nb"}}\n')
+    assert "tenant" in problems(tmp_path, "alertmanagers: [{url: 'http://x', tenant: shop}]\n")
