@@ -63,7 +63,7 @@ def _subquery(node: tree.Subquery, context: Context) -> Matrix:
     start_ms = end_ms - node.range_ms
     step_ms = node.step_ms or context.step_ms
     first = (start_ms // step_ms + 1) * step_ms
-    found = gather(node.expr, context, steps(first, end_ms, step_ms))
+    found = gather(node.expr, context, steps(first, end_ms, step_ms), evaluate)
     places = np.arange(len(found.rows))
     return Matrix(found.rows, list(segments_of(places, found.times, found.values)), start_ms, end_ms)
 

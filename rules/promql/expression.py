@@ -68,7 +68,7 @@ class Expression:
         Raises `EvalError` also when it is no scalar or instant vector.
         """
         context = self._context(source, start_ms, end_ms, settings)
-        return gather(self.tree, context, steps(start_ms, end_ms, step_ms))
+        return gather(self.tree, context, steps(start_ms, end_ms, step_ms), evaluate)
 
     def _context(self, source: Source, start_ms: int, end_ms: int, settings: Settings) -> Context:
         return Context(source, start_ms, start_ms, end_ms, self._memo, settings.lookback_ms, settings.step_ms)

@@ -10,11 +10,10 @@ import numpy as np
 from rules.errors import EvalError
 from rules.labels import Labels
 from rules.promql.context import SAMPLES_MAX, Context
+from rules.promql.functions.arguments import Evaluator
 from rules.promql.tree import Kind, Node
 from rules.promql.values import ABSENT, NO_ROWS, SINGLE, Floats, Ints, Rows, Value, Vector, is_sample
 
-POINTS_MAX = 11_000
-"""As in Prometheus' HTTP API."""
 TOO_MANY = "query processing would load too many samples into memory in query execution"
 
 
@@ -45,10 +44,8 @@ def steps(start_ms: int, end_ms: int, step_ms: int) -> Ints:
     return np.arange(start_ms, end_ms + 1, step_ms, dtype=np.int64)
 
 
-def gather(node: Node, context: Context, times: Ints) -> Gathered:
+def gather(node: Node, context: Context, times: Ints, evaluate: Evaluator) -> Gathered:
     """Return the node's values at all times."""
-    from rules.promql.evaluate import evaluate  # noqa: PLC0415 - each is made of the other
-
     if node.kind not in (Kind.SCALAR, Kind.VECTOR):
         raise EvalError(
             f'invalid expression type "{node.kind}" for range query, must be Scalar or instant Vector'
