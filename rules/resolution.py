@@ -16,6 +16,7 @@ from rules.promql.values import (
     Bools,
     Floats,
     Ints,
+    Key,
     Matrix,
     Rows,
     Segment,
@@ -53,11 +54,12 @@ class Resolution:
         self._parts: list[_Part] = []
         self._twice: set[int] = set()
         """Rows that more than one sheet has samples of: a series that moved from one to the other."""
-        places: dict[Labels, int] = {}
+        self._labels: list[Labels] = []
+        places: dict[Key, int] = {}
         tests = [each for each in matchers if each.name != NAME]
         for sheet, names in sheets.items():
             self._add(sheet, names, tests, places)
-        self.rows = Rows(tuple(places))
+        self.rows = Rows(self._labels)
         self._slots = None if self._twice else self._joined()
         """By row: where its newest sample is kept. None: that may be in more than one place."""
 
@@ -110,18 +112,20 @@ class Resolution:
         return slots
 
     def _add(
-        self, sheet: Sheet, names: Sequence[str], tests: Sequence[Matcher], places: dict[Labels, int]
+        self, sheet: Sheet, names: Sequence[str], tests: Sequence[Matcher], places: dict[Key, int]
     ) -> None:
         columns: list[int] = []
         rows: list[int] = []
         for column in (column for name in names for column in sheet.columns_of(name)):
             labels = sheet.series[column]
-            if labels is None or not all(test.matches(labels.get(test.name)) for test in tests):
+            if labels is None or (tests and not all(test.matches(labels.get(test.name)) for test in tests)):
                 continue
             before = len(places)
-            row = places.setdefault(labels, before)
+            row = places.setdefault((labels.schema, labels.values, labels.name), before)
             if row < before:
                 self._twice.add(row)
+            else:
+                self._labels.append(labels)
             columns.append(column)
             rows.append(row)
         whole = columns == list(range(len(sheet.series)))

@@ -212,7 +212,9 @@ class Window:
     def _forget(self, name: str) -> None:
         """Forget the answers that a new or gone sheet can change."""
         self._resolved.pop(name, None)
-        self._resolved.pop("", None)
+        unfixed = self._resolved.get("", {})
+        for matchers in [each for each in unfixed if _fits(each, name)]:
+            del unfixed[matchers]
 
     def _resolve(self, selector: Selector) -> Resolution:
         known = self._resolved.setdefault(selector.name, {})
@@ -228,11 +230,15 @@ class Window:
 
     def _candidates(self, selector: Selector) -> dict[Sheet, list[str]]:
         """Return the sheets that have metrics whose name matches, and these."""
-        named = [each for each in selector.matchers if each.name == NAME]
         names = [selector.name] if selector.name else list(self._by_name)
         found: dict[Sheet, list[str]] = {}
         for name in names:
-            if all(each.matches(name) for each in named):
+            if _fits(selector.matchers, name):
                 for sheet in self._by_name.get(name, ()):
                     found.setdefault(sheet, []).append(name)
         return found
+
+
+def _fits(matchers: Sequence[Matcher], name: str) -> bool:
+    """Tell whether a metric of this name can be meant."""
+    return all(each.matches(name) for each in matchers if each.name == NAME)

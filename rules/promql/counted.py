@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +10,7 @@ from rules.errors import EvalError
 from rules.labels import Labels, quoted
 from rules.promql.context import Memo
 from rules.promql.floats import plain
-from rules.promql.groups import grouped
+from rules.promql.groups import Groups, grouped
 from rules.promql.tree import Aggregate
 from rules.promql.values import NO_ROWS, Rows, Vector
 
@@ -21,7 +20,7 @@ def counted(node: Aggregate, label: str, vector: Vector, memo: Memo) -> Vector:
     if not label:
         raise EvalError(f"invalid label name {quoted(label)}")
     rows = vector.rows
-    groups = memo.of((node, "groups"), (rows,), lambda: grouped(rows, _key(node, label)))
+    groups = memo.of((node, "groups"), (rows,), lambda: _groups(node, label, rows))
     values = np.where(np.isnan(vector.values), np.nan, vector.values)[vector.present]
     # By their bits: 0 and -0 are written differently.
     bits, which = np.unique(values.view(np.int64), return_inverse=True)
@@ -40,12 +39,10 @@ def counted(node: Aggregate, label: str, vector: Vector, memo: Memo) -> Vector:
     )
 
 
-def _key(node: Aggregate, label: str) -> Callable[[Labels], Labels]:
+def _groups(node: Aggregate, label: str, rows: Rows) -> Groups:
     if node.without:
-        gone = node.grouping | {label}
-        return lambda labels: labels.without(gone)
-    names = node.grouping - {label}
-    return lambda labels: labels.only(names)
+        return grouped(rows, node.grouping | {label}, keep=False)
+    return grouped(rows, node.grouping - {label}, keep=True)
 
 
 @dataclass(slots=True)

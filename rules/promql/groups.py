@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +9,7 @@ from numpy.typing import NDArray
 
 from rules.labels import Labels
 from rules.promql.tree import Aggregate
-from rules.promql.values import SINGLE, Bools, Floats, Ints, Rows, Vector
+from rules.promql.values import SINGLE, Bools, Floats, Ints, Key, Rows, Vector
 
 Places = NDArray[np.intp]
 
@@ -86,26 +85,21 @@ class Groups:
 
 def groups_of(node: Aggregate, rows: Rows) -> Groups:
     """Return the groups that the aggregation makes of the rows."""
-    return grouped(rows, grouping(node))
+    return grouped(rows, node.grouping, keep=not node.without)
 
 
-def grouped(rows: Rows, key: Callable[[Labels], Labels] | None) -> Groups:
-    """Return the groups of rows with equal keys; without a key, all are one."""
-    if key is None:
+def grouped(rows: Rows, names: frozenset[str], *, keep: bool) -> Groups:
+    """Return the groups of rows that are equal in these labels, or in all but these."""
+    return rows.kept((Groups, names, keep), lambda: _grouped(rows, names, keep=keep))
+
+
+def _grouped(rows: Rows, names: frozenset[str], *, keep: bool) -> Groups:
+    if keep and not names:
         return Groups(SINGLE if len(rows) else Rows(()), np.zeros(len(rows), dtype=np.intp))
-    places: dict[Labels, int] = {}
-    of = np.fromiter(
-        (places.setdefault(key(labels), len(places)) for labels in rows), dtype=np.intp, count=len(rows)
-    )
-    return Groups(Rows(tuple(places)), of)
-
-
-def grouping(node: Aggregate) -> Callable[[Labels], Labels] | None:
-    """Return what gives the labels of an element's group; None when all are in one."""
-    names = node.grouping
-    if node.without:
-        return lambda labels: labels.without(names)
-    return (lambda labels: labels.only(names)) if names else None
+    places: dict[Key, int] = {}
+    keys = rows.keys(names, keep=keep)
+    of = np.fromiter((places.setdefault(key, len(places)) for key in keys), dtype=np.intp, count=len(keys))
+    return Groups(Rows([Labels(name, form, values) for form, values, name in places]), of)
 
 
 def _levels(of: Places) -> tuple[_Level, ...]:

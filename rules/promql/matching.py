@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from rules.labels import Labels
 from rules.promql.context import Memo
 from rules.promql.tree import Binary, Matching
-from rules.promql.values import Rows, Vector
+from rules.promql.values import Key, Rows, Vector
 
 Places = NDArray[np.intp]
 
@@ -24,16 +24,15 @@ Places = NDArray[np.intp]
 class Side:
     """The signatures of one side's rows."""
 
-    signatures: Sequence[Labels]
-    """The different ones, in order of appearance."""
     of: Places
     """Which of them each row has."""
-    places: dict[Labels, int]
+    places: dict[Key, int]
+    """The different ones, in order of appearance."""
 
     @property
     def unique(self) -> bool:
         """Tell whether no two rows have the same."""
-        return len(self.signatures) == len(self.of)
+        return len(self.places) == len(self.of)
 
 
 @dataclass(slots=True, eq=False)
@@ -50,7 +49,7 @@ class Match:
 
         Where the second side has several, one of them.
         """
-        at = np.full(len(self.second.signatures) + 1, -1, dtype=np.intp)
+        at = np.full(len(self.second.places) + 1, -1, dtype=np.intp)
         there = np.flatnonzero(second.present)
         at[self.second.of[there]] = there
         found: Places = at[self.partner]
@@ -60,8 +59,7 @@ class Match:
 def match(node: Binary, first: Rows, second: Rows, memo: Memo) -> Match:
     """Return how the rows of two sides belong together."""
     matching = matching_of(node)
-    one = memo.of((node, "first"), (first,), lambda: _side(first, matching))
-    other = memo.of((node, "second"), (second,), lambda: _side(second, matching))
+    one, other = _side(first, matching), _side(second, matching)
     return memo.of((node, "match"), (one, other), lambda: _match(one, other))
 
 
@@ -80,17 +78,20 @@ def signature(labels: Labels, matching: Matching) -> Labels:
 
 
 def _side(rows: Rows, matching: Matching) -> Side:
-    places: dict[Labels, int] = {}
-    of = np.fromiter(
-        (places.setdefault(signature(labels, matching), len(places)) for labels in rows),
-        dtype=np.intp,
-        count=len(rows),
-    )
-    return Side(tuple(places), of, places)
+    what = (Side, matching.labels, matching.on)
+    return rows.kept(what, lambda: _sided(rows.keys(matching.labels, keep=matching.on)))
+
+
+def _sided(keys: Sequence[Key]) -> Side:
+    places: dict[Key, int] = {}
+    of = np.fromiter((places.setdefault(key, len(places)) for key in keys), dtype=np.intp, count=len(keys))
+    return Side(of, places)
 
 
 def _match(first: Side, second: Side) -> Match:
-    among = np.full(len(first.signatures), -1, dtype=np.intp)
+    if first is second or list(first.places) == list(second.places):
+        return Match(first, second, first.of)
+    among = np.full(len(first.places), -1, dtype=np.intp)
     small, large = (first, second) if len(first.places) < len(second.places) else (second, first)
     for labels, place in small.places.items():
         other = large.places.get(labels)

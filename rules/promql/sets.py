@@ -27,7 +27,7 @@ def _either(node: Binary, lhs: Vector, rhs: Vector, memo: Memo) -> Vector:
 def _matched(node: Binary, first: Vector, second: Vector, memo: Memo) -> Bools:
     """Tell which rows of the first side have a partner that is there."""
     found = match(node, first.rows, second.rows, memo)
-    there = np.zeros(len(found.second.signatures) + 1, dtype=np.bool_)
+    there = np.zeros(len(found.second.places) + 1, dtype=np.bool_)
     there[found.second.of[second.present]] = True
     matched: Bools = there[found.partner]
     return matched

@@ -10,17 +10,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rules.errors import EvalError
-from rules.labels import Labels, schema
+from rules.labels import NAME, Labels, Schema, schema
 
 Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
 Bools: TypeAlias = NDArray[np.bool_]
+Key: TypeAlias = tuple[Schema, tuple[str, ...], str]
+"""What `Labels` are made of: form, values, metric name. As a key it is much faster than they are."""
+T = TypeVar("T")
 
 STALE_BITS = 0x7FF0000000000002
 """The NaN that says "this series has ended", as Prometheus writes it."""
@@ -40,13 +43,14 @@ def is_sample(values: Floats) -> Bools:
 class Rows:
     """The series of a vector, in an order. Compared by identity: the same object means the same series."""
 
-    __slots__ = ("_apart", "_labels", "_nameless", "_unnamed")
+    __slots__ = ("_apart", "_kept", "_labels", "_nameless", "_unnamed")
 
     def __init__(self, labels: Sequence[Labels], *, unnamed: bool = False) -> None:
         self._labels = labels
         self._unnamed = unnamed
         self._nameless: Rows | None = self if unnamed else None
         self._apart: bool | None = None
+        self._kept: dict[object, object] = {}
 
     def __len__(self) -> int:
         return len(self._labels)
@@ -63,6 +67,27 @@ class Rows:
         if self._nameless is None:
             self._nameless = Rows(self._labels, unnamed=True)
         return self._nameless
+
+    def kept(self, what: object, make: Callable[[], T]) -> T:
+        """Return what `make` gave the first time: all that look at these rows share it."""
+        if what not in self._kept:
+            self._kept[what] = make()
+        return cast("T", self._kept[what])
+
+    def keys(self, names: frozenset[str], *, keep: bool) -> list[Key]:
+        """Return for each row its labels without these (the name goes too), or with none but these."""
+        named = keep and NAME in names and not self._unnamed
+        found: list[Key] = []
+        form, whole = schema(()), False
+        part, places = form.only(frozenset())
+        for labels in self._labels:
+            if labels.schema is not form:
+                form = labels.schema
+                part, places = form.only(names) if keep else form.without(names)
+                whole = len(places) == len(form.names)
+            values = labels.values if whole else tuple([labels.values[at] for at in places])
+            found.append((part, values, labels.name if named else ""))
+        return found
 
     @property
     def apart(self) -> bool:
