@@ -11,9 +11,10 @@ import numpy as np
 
 from collectors.catalogue import CatalogueEntry
 from daemon.history.sheets import Samples, Sheet
-from daemon.judge.feed import Notes, Writer
+from daemon.judge.feed import Notes
 from daemon.judge.needs import Needs
 from daemon.judge.sight import Dependence, Sight
+from daemon.judge.writer import Writer
 from rules.group import GroupResult, GroupRun, RunSettings
 from rules.labels import Labels
 from rules.model import ALERTS, FOR_STATE, AlertState, Group, Rule

@@ -7,7 +7,8 @@ import math
 import pytest
 
 from collectors.model import Frame, Target
-from daemon.judge.feed import REPEAT_MS, Reader, Writer
+from daemon.judge.feed import REPEAT_MS, Reader
+from daemon.judge.writer import Writer
 from daemon.snapshot import Snapshot
 from rules.promql import Expression, Vector
 from rules.window import Window
