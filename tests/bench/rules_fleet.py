@@ -52,7 +52,8 @@ class _Column:
         elif _is_time(self.metric):
             moved = self.values + np.where(self.gains > _ALONG, seconds, 0.0)
         else:
-            wave = 1 + 0.002 * math.sin(seconds / 60 * speed)
+            still = self.metric.name.startswith("pg_settings_")
+            wave = 1.0 if still else 1 + 0.002 * math.sin(seconds / 60 * speed)
             moved = np.where(np.abs(self.values) > LONG, np.round(self.values * wave, 3), self.values)
         found: list[Number | None] = moved.tolist()
         for row in self.absent:

@@ -26,6 +26,7 @@ from tests.bench.rules_fleet import STEP_SECONDS, Copies
 CHURN = 0.01
 WARM = 5
 SLOWEST = 5
+CYCLES = 10
 _TICK_SECONDS = 0.001
 T = TypeVar("T")
 
@@ -59,6 +60,7 @@ class Judging:
     numbers_mb: float = 0.0
     """Of these: times and values."""
     lag_ms: float = 0.0
+    churn_lag_ms: float = 0.0
     quiet_lag_ms: float = 0.0
     slowest: list[tuple[str, float]] = field(default_factory=list)
 
@@ -120,7 +122,7 @@ def measure(daemon: Daemon, steps: int, say: Callable[[str], None]) -> Judging:
     found.series, found.samples = sum(1 for _ in daemon.bench.window.series()), daemon.bench.window.written
     found.export_cpu, _ = _cpu(daemon.bench.export)
     found.quiet_lag_ms = max(asyncio.run(_lag(lambda: time.sleep(0.3))) for _ in range(3))
-    found.lag_ms = max(asyncio.run(_lag(daemon.judge)) for _ in range(10))
+    found.lag_ms = max(_cycle_lag(daemon) for _ in range(CYCLES))
     return found
 
 
@@ -134,6 +136,8 @@ def churn(daemon: Daemon, found: Judging, minutes: int) -> None:
             took, _ = _cpu(lambda notes=notes, number=number: daemon.feed(notes, trim=number == 0))  # type: ignore[misc]
             found.churn_write_cpu.append(took)
         found.churn_cpu.append(_cpu(daemon.judge)[0])
+    for _ in range(CYCLES):
+        found.churn_lag_ms = max(found.churn_lag_ms, _cycle_lag(daemon))
     daemon.copies.churn = 0.0
 
 
@@ -150,6 +154,19 @@ def _fill(daemon: Daemon, steps: int, found: Judging, say: Callable[[str], None]
         (trims if trim else writes).append(took)
     found.look_cpu, found.write_cpu = statistics.fmean(looks), statistics.fmean(writes)
     found.trim_cpu = max(0.0, statistics.fmean(trims) - found.write_cpu)
+
+
+def _cycle_lag(daemon: Daemon) -> float:
+    """Return how long a loop waited while the judge's thread did all that can be due at a time."""
+    daemon.copies.step()
+    notes = daemon.look()
+
+    def cycle() -> None:
+        daemon.feed(notes, trim=True)
+        daemon.judge()
+        daemon.bench.export()
+
+    return asyncio.run(_lag(cycle))
 
 
 def _evaluate(daemon: Daemon, found: Judging) -> None:
