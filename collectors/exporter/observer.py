@@ -50,7 +50,9 @@ class ExporterObserver:
         self._info = replace(info, within_seconds=self._within)
         self._client = Client(target.options)
         self._ours = _OURS | {name for name, _ in target.labels}
-        self._keeper: Keeper[tuple[str, tuple[str, ...], LabelValues]] = Keeper(target.series_max)
+        # Room is kept for what tells how much was left out, and for whether it answers.
+        room = max(1, target.series_max - len(OWN) - 1)
+        self._keeper: Keeper[tuple[str, tuple[str, ...], LabelValues]] = Keeper(room)
         self._fresh: _Got | None = None
         self._metrics: dict[MetricDef, MetricDef] = {}
         self._seen = False
