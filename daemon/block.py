@@ -8,6 +8,7 @@ while the snapshot moves on still sees one consistent frame.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 
 from collectors.model import LabelValues, MetricDef, Number
@@ -165,7 +166,8 @@ class Block:
         if rows is None:
             template = ",".join(f'{self.origin.label(name)}="%s"' for name in names) + "} "
             keys = self.keys[chunk * ROWS : (chunk + 1) * ROWS]
-            rows = self._rows[place] = tuple(rows_of(template, keys))
+            # Hundreds of servers have the same settings and lock modes.
+            rows = self._rows[place] = tuple(map(sys.intern, rows_of(template, keys)))
         return lines(self._prefix(column), rows, values)
 
     def _take_chunk(self, old: Block, chunk: int, rows: slice, chunks: int, before: int) -> None:

@@ -8,6 +8,7 @@ import decimal
 import math
 import sys
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from collectors.choose import Query
@@ -17,6 +18,8 @@ from collectors.keep import Keeper
 from collectors.model import Frame, LabelValues, Number
 
 _PLAIN = {int, float, type(None)}
+_SHARED_ROWS = 64
+"""Keys of longer frames are left out of what all servers share: they would crowd out the others."""
 
 
 class FrameMaker:
@@ -40,8 +43,7 @@ class FrameMaker:
             values = [_numbers(column, metric.name) for column, metric in zip(values, metrics, strict=True)]
         keys, values, dropped = self._bounded(keys, values)
         if keys != self._keys:
-            # Hundreds of servers have the same lock modes, settings and table names.
-            self._keys = [tuple(map(sys.intern, key)) for key in keys]
+            self._keys = _shared(keys)
         # The same object as before, so that a renderer sees at once that no series changed.
         return Frame(metrics, self._keys, values), dropped
 
@@ -91,6 +93,18 @@ class FrameMaker:
             [[column[index] for index in chosen] for column in values],
             len(keys) - len(chosen),
         )
+
+
+def _shared(keys: Sequence[LabelValues]) -> list[LabelValues]:
+    """Return keys that take little memory: hundreds of servers have the same settings and lock modes."""
+    if len(keys) > _SHARED_ROWS:
+        return [tuple(map(sys.intern, key)) for key in keys]
+    return list(map(_one, keys))
+
+
+@lru_cache(maxsize=5000)
+def _one(key: LabelValues) -> LabelValues:
+    return tuple(map(sys.intern, key))
 
 
 def _numbers(column: Sequence[Any], metric: str) -> Sequence[Number | None]:
