@@ -10,6 +10,7 @@ from actions.scratch.postgres import ScratchPostgres
 from tests.fixtures.daemons import NewDaemon, postgres_target
 from tests.fixtures.databases import NewLogin
 from tests.fixtures.judging import Judged
+from tests.fixtures.proofs import caused
 from tests.fixtures.waiting import until
 
 OWN = """
@@ -25,6 +26,13 @@ seldom:
 """
 
 
+@caused(
+    "DbarchitectProbeFailing",
+    "DbarchitectSlowProbeFailing",
+    "DbarchitectTargetDown",
+    "DbarchitectReloadRefused",
+    "DbarchitectPrivilegeMissing",
+)
 async def test_what_a_daemon_cannot_see_is_told_and_by_which_cause(
     postgres15: ScratchPostgres, bare_role: NewLogin, daemon_process: NewDaemon, tmp_path: Path
 ) -> None:

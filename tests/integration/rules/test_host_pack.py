@@ -16,6 +16,7 @@ from collectors.host import ENGINE
 from collectors.model import Observation, Target
 from tests.fixtures.judging import Judged
 from tests.fixtures.missing import missing
+from tests.fixtures.proofs import caused, replayed
 
 FILES = (
     "stat", "meminfo", "vmstat", "diskstats", "net/dev", "loadavg", "sys/fs/file-nr", "sys/kernel/ostype",
@@ -67,6 +68,7 @@ def change(file: Path, pattern: str, to: str) -> None:
     file.write_text(text)
 
 
+@caused("HostDiskFull")
 async def test_a_disk_that_fills_up_is_told_by_its_place(disk: Path) -> None:
     judged = Judged("host", time.time())
     expected = {"target": "db1", "device": "dbarchitect-test", "fstype": "tmpfs", "mountpoint": str(disk)}
@@ -78,6 +80,7 @@ async def test_a_disk_that_fills_up_is_told_by_its_place(disk: Path) -> None:
         assert found == [{**expected, "severity": severity} for severity in severities]
 
 
+@caused("HostDiskFillsUp")
 async def test_a_disk_that_will_be_full_in_two_hours_is_told_before(disk: Path) -> None:
     judged = Judged("host", time.time())
     for minute in range(16):
@@ -89,6 +92,7 @@ async def test_a_disk_that_will_be_full_in_two_hours_is_told_before(disk: Path) 
     assert found["severity"] == "critical"
 
 
+@caused("HostInodesFull", "HostFilesystemReadonly")
 async def test_a_disk_without_inodes_and_one_that_became_read_only_are_told(disk: Path) -> None:
     judged = Judged("host", time.time())
     judged.see(await look("filesystem", mount=disk), target="db1")
@@ -106,6 +110,7 @@ async def test_a_disk_without_inodes_and_one_that_became_read_only_are_told(disk
     assert "HostInodesFull" not in judged.firing()
 
 
+@replayed("HostMemoryLow", "HostOutOfMemory")
 async def test_a_host_short_of_memory_in_which_the_kernel_kills_is_told(proc: Path) -> None:
     judged = Judged("host", time.time())
     change(proc / "meminfo", r"^MemTotal:.*", "MemTotal: 16000000 kB")
@@ -123,6 +128,7 @@ async def test_a_host_short_of_memory_in_which_the_kernel_kills_is_told(proc: Pa
     assert judged.firing()["HostOutOfMemory"] == [{"target": "db1", "severity": "critical"}]
 
 
+@replayed("HostLoadHigh", "HostFilesLow")
 async def test_a_high_load_and_open_files_that_run_out_are_told(proc: Path) -> None:
     cpus = len(re.findall(r"^cpu\d", (proc / "stat").read_text(), flags=re.MULTILINE))
     judged = Judged("host", time.time())
@@ -134,6 +140,7 @@ async def test_a_high_load_and_open_files_that_run_out_are_told(proc: Path) -> N
         assert set(judged.firing()) & {"HostLoadHigh", "HostFilesLow"} == alerts
 
 
+@replayed("HostClockOff")
 async def test_a_clock_that_stands_still_is_told_and_one_that_is_a_minute_late_is_not(proc: Path) -> None:
     judged = Judged("host", time.time())
     judged.see(await look("system", proc=proc), target="db1")

@@ -18,6 +18,7 @@ from collectors.model import Target
 from collectors.pgbouncer import ENGINE
 from tests.fixtures.clients import connected
 from tests.fixtures.judging import Judged
+from tests.fixtures.proofs import caused
 
 PROBES = ("pools", "databases", "stats", "lists", "config")
 POOL = {"target": "pooler", "database": "postgres", "user": "postgres"}
@@ -78,6 +79,7 @@ async def test_a_pool_at_rest_is_well(pool: ScratchPgbouncer, observer: Observer
     assert judged.firing() == {}
 
 
+@caused("PgbouncerWaiting", "PgbouncerPoolExhausted")
 async def test_clients_that_wait_for_a_used_up_pool_are_told_with_database_and_user(
     pool: ScratchPgbouncer, observer: Observer
 ) -> None:
@@ -99,6 +101,7 @@ async def test_clients_that_wait_for_a_used_up_pool_are_told_with_database_and_u
     assert judged.firing() == {}
 
 
+@caused("PgbouncerNoServer")
 async def test_a_server_that_is_gone_is_told_by_the_clients_that_wait_for_it(
     pgbouncer: Callable[..., Awaitable[ScratchPgbouncer]],
     new_postgres: Callable[..., Awaitable[ScratchPostgres]],
@@ -118,6 +121,7 @@ async def test_a_server_that_is_gone_is_told_by_the_clients_that_wait_for_it(
     await ended(waiting)
 
 
+@caused("PgbouncerPaused", "PgbouncerDisabled")
 async def test_a_paused_and_a_disabled_database_are_named(pool: ScratchPgbouncer, observer: Observer) -> None:
     judged = Judged("pgbouncer", time.time())
     async with connected(pool) as client:
@@ -137,6 +141,7 @@ async def test_a_paused_and_a_disabled_database_are_named(pool: ScratchPgbouncer
     assert judged.firing() == {}
 
 
+@caused("PgbouncerClientsNearLimit")
 async def test_few_client_connections_left_are_told(pool: ScratchPgbouncer, observer: Observer) -> None:
     judged = Judged("pgbouncer", time.time())
     await look(judged, observer)
@@ -150,6 +155,7 @@ async def test_few_client_connections_left_are_told(pool: ScratchPgbouncer, obse
     assert judged.firing()["PgbouncerClientsNearLimit"] == expected
 
 
+@caused("PgbouncerRestarted")
 async def test_a_restart_is_told_once_its_counters_began_anew(pool: ScratchPgbouncer) -> None:
     judged = Judged("pgbouncer", time.time())
     for queries in (9, 2):

@@ -14,6 +14,7 @@ from tests.fixtures.clients import connected
 from tests.fixtures.databases import NewDatabase, NewLogin
 from tests.fixtures.judging import Judged
 from tests.fixtures.observing import observing
+from tests.fixtures.proofs import caused
 from tests.fixtures.servers import Pair
 from tests.fixtures.waiting import until
 
@@ -65,6 +66,7 @@ async def test_a_schema_in_order_is_well(postgres18: ScratchPostgres, fresh_data
     assert judged.firing() == {}
 
 
+@caused("PostgresqlDeadTuples", "PostgresqlTableAutovacuumOff", "PostgresqlStatisticsStale")
 async def test_dead_rows_that_nobody_vacuums_are_told_by_table(
     any_postgres: ScratchPostgres, fresh_database: NewDatabase
 ) -> None:
@@ -96,6 +98,7 @@ async def test_dead_rows_that_nobody_vacuums_are_told_by_table(
     assert judged.firing() == {}
 
 
+@caused("PostgresqlNeverAnalyzed")
 async def test_a_table_that_was_never_analyzed_is_told(
     postgres18: ScratchPostgres, fresh_database: NewDatabase
 ) -> None:
@@ -111,6 +114,7 @@ async def test_a_table_that_was_never_analyzed_is_told(
     assert told(judged, "PostgresqlNeverAnalyzed") == [table]
 
 
+@caused("PostgresqlSequenceEnds")
 async def test_sequences_near_the_end_of_their_columns_are_told(
     any_postgres: ScratchPostgres, fresh_database: NewDatabase
 ) -> None:
@@ -131,6 +135,7 @@ async def test_sequences_near_the_end_of_their_columns_are_told(
     assert told(judged, "PostgresqlSequenceEnds")[0].items() >= named(datname=database).items()
 
 
+@caused("PostgresqlIndexInvalid", "PostgresqlIndexDuplicate")
 async def test_an_invalid_and_a_duplicate_index_are_told(
     any_postgres: ScratchPostgres, fresh_database: NewDatabase
 ) -> None:
@@ -152,6 +157,7 @@ async def test_an_invalid_and_a_duplicate_index_are_told(
     assert told(judged, "PostgresqlIndexDuplicate") == [{**index, "indexrelname": "two", "severity": "info"}]
 
 
+@caused("PostgresqlObjectsHidden")
 async def test_what_the_role_may_not_look_at_is_told(
     postgres18: ScratchPostgres, fresh_database: NewDatabase, monitor_role: NewLogin
 ) -> None:
@@ -166,6 +172,7 @@ async def test_what_the_role_may_not_look_at_is_told(
     assert told(judged, "PostgresqlObjectsHidden") == [{**TARGET, "datname": database, "severity": "info"}]
 
 
+@caused("PostgresqlAutovacuumOff")
 async def test_autovacuum_that_is_switched_off_is_told(
     postgres18: ScratchPostgres, fresh_database: NewDatabase
 ) -> None:
