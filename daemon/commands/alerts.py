@@ -13,15 +13,18 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from daemon.terminal.client import Address, CannotAsk, connected
+from collectors.strict_yaml import did_you_mean
+from daemon.terminal.client import Address, CannotAsk, Client, connected
 from daemon.terminal.figures import UNKNOWN, seconds
 from daemon.terminal.options import CaFile, ConfigFile, Output, TokenFile, Url, address, give_up
 from daemon.terminal.screen import Column, console, plain, table
+from daemon.terminal.view import targets as ask_targets
 
 _SEVERITIES = {"critical": 0, "warning": 1, "info": 2}
 _STYLES = {"critical": "bold red", "warning": "yellow", "info": "cyan"}
 _STATES = ("firing", "pending")
 _NAMELESS = ("alertname", "severity", "target")
+_NAMES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +68,14 @@ def alerts(
     """
     where = address(url, config, token_file, ca_file)
     try:
-        found = asyncio.run(_ask(where))
+        found = asyncio.run(_ask(where, target or ()))
     except CannotAsk as error:
         give_up(str(error))
     lines = sorted(
         (
             line
-            for each in found
-            if (line := _line(each)).state in _STATES[: 1 if firing else 2]
-            and (not target or line.target in target)
+            for line in found
+            if line.state in _STATES[: 1 if firing else 2] and (not target or line.target in target)
         ),
         key=lambda line: line.order,
     )
@@ -83,11 +85,28 @@ def alerts(
         _print(console(), lines, verbose=verbose)
 
 
-async def _ask(where: Address) -> Sequence[Mapping[str, Any]]:
+async def _ask(where: Address, targets: Sequence[str]) -> list[Line]:
     async with connected(where) as client:
         answer = await client.json("/api/v1/alerts")
-    found: Sequence[Mapping[str, Any]] = answer["data"]["alerts"]
-    return found
+        try:
+            lines = [_line(each) for each in answer["data"]["alerts"]]
+        except (LookupError, TypeError, ValueError, AttributeError):
+            raise CannotAsk(client.stranger("/api/v1/alerts", "it has another form")) from None
+        if unknown := set(targets) - {line.target for line in lines}:
+            # No alerts of a name that is spelt wrong would read as if all were well.
+            await _check_targets(client, sorted(unknown))
+        return lines
+
+
+async def _check_targets(client: Client, names: Sequence[str]) -> None:
+    known = [target.name for target in await ask_targets(client)]
+    for name in names:
+        if name not in known:
+            raise CannotAsk(f"there is no target {name!r}; {did_you_mean(name, known) or _there_are(known)}")
+
+
+def _there_are(known: Sequence[str]) -> str:
+    return f"there are {', '.join(known[:_NAMES])}" if known else "there are none"
 
 
 def _line(alert: Mapping[str, Any]) -> Line:
@@ -115,11 +134,15 @@ def _print(screen: Console, lines: Sequence[Line], *, verbose: bool) -> None:
             screen.print()
             screen.print(Text(plain(f"{line.name} {line.target}"), style=_STYLES.get(line.severity, "")))
             for name, text in line.annotations.items():
-                screen.print(Text.assemble((f"  {plain(name)}: ", "dim"), plain(text)), soft_wrap=True)
+                screen.print(Text.assemble((f"  {plain(name)}: ", "dim"), _indented(text)), soft_wrap=True)
             pairs = ", ".join(
                 f"{name}={value}" for name, value in line.labels.items() if name not in _NAMELESS
             )
             screen.print(Text.assemble(("  labels: ", "dim"), plain(pairs)), soft_wrap=True)
+
+
+def _indented(text: str) -> str:
+    return "\n    ".join(plain(line) for line in text.strip().splitlines())
 
 
 def _columns() -> tuple[Column[Line], ...]:
@@ -130,5 +153,5 @@ def _columns() -> tuple[Column[Line], ...]:
         Column("TARGET", lambda one: one.target or UNKNOWN, least=12),
         Column("STATE", lambda one: Text(one.state, style="" if one.state == "firing" else "dim"), keep=1),
         Column("SINCE", lambda one: seconds(max(0.0, now - one.active_at)), "right", keep=2),
-        Column("SUMMARY", lambda one: one.annotations.get("summary", ""), least=10, keep=3),
+        Column("SUMMARY", lambda one: " ".join(one.annotations.get("summary", "").split()), least=10, keep=3),
     )

@@ -82,7 +82,7 @@ class Client:
         try:
             return json.loads(text)
         except ValueError:
-            raise CannotAsk(self._stranger(path, "its answer is not JSON")) from None
+            raise CannotAsk(self.stranger(path, "its answer is not JSON")) from None
 
     async def text(self, path: str, params: Mapping[str, str] | None = None) -> str:
         """Return the body of a GET."""
@@ -127,10 +127,11 @@ class Client:
         if status == HTTPStatus.FORBIDDEN:
             return f"{where} refuses {path}: {reason or 'the token has no right to it'}."
         if status == HTTPStatus.NOT_FOUND:
-            return self._stranger(path, "HTTP 404")
+            return self.stranger(path, "HTTP 404")
         return f"{where}: {path} failed with HTTP {status}{': ' + reason if reason else ''}."
 
-    def _stranger(self, path: str, what: str) -> str:
+    def stranger(self, path: str, what: str) -> str:
+        """Return what to say of an answer that no daemon of ours gives; `what` is odd about it."""
         return (
             f"what answers at {self.address.url} is not dbarchitect, or another version of it ({what} for "
             f"{path}); say where the daemon listens with --url URL or --config FILE."

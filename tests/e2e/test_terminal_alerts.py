@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from actions.scratch.alertmanager import ScratchAlertmanager
 from actions.scratch.ports import free_port
 from daemon.judge.bench import Verdict
 from daemon.judge.judge import Judged
@@ -107,12 +108,13 @@ async def test_those_that_fire_or_of_some_targets_only(served: Served) -> None:
         False,
     ]
     answer = await dbarchitect("alerts", "--url", served.url, "--target", "nobody")
-    assert (answer.code, answer.out) == (0, "No alerts.\n")
+    assert (answer.code, answer.out) == (2, "")
+    assert "there is no target 'nobody'" in answer.err
 
 
 async def test_verbose_has_descriptions_and_labels_without_control_characters(served: Served) -> None:
     answer = await dbarchitect("alerts", "--url", served.url, "--verbose", "--target", "db1")
-    assert "description: Long." in answer.out
+    assert "description: Long.\n    In \ufffd[31mtwo\ufffd[0m lines.\n" in answer.out
     assert "labels: datname=shop" in answer.out
     assert "\x1b" not in answer.out
 
@@ -138,6 +140,14 @@ async def test_a_narrow_terminal_keeps_what_matters(served: Served) -> None:
     answer = await dbarchitect("alerts", "--url", served.url, COLUMNS="45")
     assert max(map(len, answer.out.splitlines())) <= 45
     assert "Down" in answer.out
+
+
+async def test_what_is_no_daemon_of_ours_is_told() -> None:
+    async with ScratchAlertmanager() as alertmanager:
+        answer = await dbarchitect("alerts", "--url", alertmanager.url)
+    assert (answer.code, answer.out) == (2, "")
+    assert "is not dbarchitect" in answer.err
+    assert "Traceback" not in answer.err
 
 
 async def test_no_daemon_and_no_right_end_with_2(tmp_path: Path) -> None:
