@@ -62,7 +62,7 @@ async def both(place: Place) -> AsyncIterator[Both]:
     async with contextlib.AsyncExitStack() as stack:
         try:
             server = await stack.enter_async_context(
-                ScratchPrometheus((), place=place, name="promql", receives=True)
+                ScratchPrometheus((), place=place, name="promql", interval=60.0, receives=True)
             )
         except NotInstalled as error:
             missing(str(error))
