@@ -217,7 +217,7 @@ async def test_a_server_that_cannot_start_says_why_and_leaves_nothing(binaries15
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 async def test_our_own_end_takes_the_servers_along(binaries15: Binaries, number: signal.Signals) -> None:
     program = textwrap.dedent(f"""
-        import asyncio, pathlib
+        import asyncio, signal
         from actions.scratch.binaries import find_binaries
         from actions.scratch.postgres import ScratchPostgres
 
@@ -227,6 +227,8 @@ async def test_our_own_end_takes_the_servers_along(binaries15: Binaries, number:
                 print(server.pid, replica.pid, server.data.parents[1], flush=True)
                 await asyncio.sleep(3600)
 
+        # Scripts let what they start in the background ignore it, and that is inherited down to here.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         asyncio.run(main())
     """)
     ours = await asyncio.create_subprocess_exec(
@@ -237,7 +239,8 @@ async def test_our_own_end_takes_the_servers_along(binaries15: Binaries, number:
             first, second, place = (await ours.stdout.readline()).decode().split()
         processes = [psutil.Process(int(pid)) for pid in (first, second)]
         ours.send_signal(number)
-        await ours.wait()
+        async with asyncio.timeout(60):
+            await ours.wait()
         await until(lambda: none_left(processes))
         if number == signal.SIGKILL:
             # Nobody was left to delete it: the next run does.

@@ -153,6 +153,7 @@ def test_there_is_nothing_to_be_said_of_a_built_in_pack(pack: Path) -> None:
     assert ran.exit_code == 0, ran.stderr
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     "tests", sorted((ROOT / "rules/builtin").glob("*.test.yaml")), ids=lambda path: path.name
 )
