@@ -103,6 +103,7 @@ async def test_a_statement_that_takes_three_times_its_time_is_told(
     court: Court, spare: ScratchPostgres, database: str
 ) -> None:
     await spare.psql("create extension pg_stat_statements", database)
+    await spare.psql("select pg_stat_statements_reset()", database)
     watched = watch(court, spare, database)
     async with connected(spare, database) as session:
         for _ in range(5):
