@@ -130,7 +130,7 @@ class Judge:
     async def _resume(self, now_ms: int) -> None:
         reader = self._keepers.reader
         if reader is not None:
-            found = await past(reader, self._bench.past_wanted(), now_ms)
+            found = await past(reader, self._bench.past_wanted(), now_ms, self._keepers.names_at_once)
             await self._in_thread(self._bench.load, found)
         exported, saved_ms = await self._in_thread(self._saved.load)
         if not exported and reader is not None:

@@ -23,6 +23,7 @@ from daemon.history.store import Store
 from daemon.judge.past import PastReader
 
 log = structlog.get_logger()
+NAMES_AT_ONCE = 500
 
 
 def _of(name: str, kind: Kind, text: str, *labels: str, unit: str = "") -> MetricDef:
@@ -69,6 +70,14 @@ class Keepers(Collector):
         self._tasks: list[asyncio.Task[None]] = []
         self._unopened = False
         self.history: History | None = None
+
+    @property
+    def names_at_once(self) -> int:
+        """Return how many metrics the reader is asked for in one question.
+
+        Our own store goes through its blocks for each question; the answer of a far side is bounded.
+        """
+        return 1 if self._remote_reader is not None else NAMES_AT_ONCE
 
     @property
     def reader(self) -> PastReader | None:
