@@ -112,7 +112,7 @@ def parse(text: str, file: str) -> Document:
             [Problem(file, *place, f"not YAML: {error.problem or error.context}", _yaml_hint(error, text))]
         ) from None
     except yaml.YAMLError as error:
-        raise InvalidFile([_unreadable(error, text, file)]) from None
+        raise InvalidFile([unreadable(error, text, file)]) from None
     document = Document(file, None)
     if node is None:
         return document
@@ -126,7 +126,7 @@ def parse(text: str, file: str) -> Document:
 def read(path: Path) -> Document:
     """Return the document in a file; raise InvalidFile also when it cannot be read."""
     try:
-        content = _content(path)
+        content = content_of(path)
         if len(content) > SIZE_MAX_BYTES:
             raise InvalidFile([Problem(str(path), 0, 0, f"larger than {SIZE_MAX_BYTES} bytes")])
         text = content.decode("utf-8")
@@ -139,7 +139,8 @@ def read(path: Path) -> Document:
     return parse(text.replace("\r\n", "\n").replace("\r", "\n"), str(path))
 
 
-def _content(path: Path) -> bytes:
+def content_of(path: Path) -> bytes:
+    """Return what is in a file, up to one byte more than a file may have; raise OSError."""
     # A pipe that nobody writes to would block the open for ever; one that somebody does is read to its end.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     try:
@@ -224,7 +225,7 @@ def _events(text: str) -> Iterator[yaml.Event]:
         loader.dispose()
 
 
-def _unreadable(error: yaml.YAMLError, text: str, file: str) -> Problem:
+def unreadable(error: yaml.YAMLError, text: str, file: str) -> Problem:
     """Return the problem of a character that YAML does not allow anywhere."""
     for number, line in enumerate(_LINE_BREAK.split(text), 1):
         bad = _CONTROL.search(line)

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from collectors.strict_yaml import SIZE_MAX_BYTES, InvalidFile, Problem, did_you_mean
+from collectors.strict_yaml import SIZE_MAX_BYTES, InvalidFile, Problem, did_you_mean, unreadable
 from rules.durations import duration_ms
 from rules.model import Place
 
@@ -62,8 +62,7 @@ class YamlFile:
             message = "more than one document" if several else f"not YAML: {error.problem or error.context}"
             self.problems.append(Problem(self.file, line, column, message, _hint(error, self.text)))
         except yaml.YAMLError as error:
-            reason = getattr(error, "reason", None) or type(error).__name__
-            self.problems.append(Problem(self.file, 0, 0, f"not YAML: {reason}"))
+            self.problems.append(unreadable(error, self.text, self.file))
         except InvalidFile as error:
             self.problems += error.problems
         return None

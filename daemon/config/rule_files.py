@@ -8,7 +8,14 @@ from functools import cache
 from pathlib import Path
 
 import rules
-from collectors.strict_yaml import Document, InvalidFile, Problem, did_you_mean
+from collectors.strict_yaml import (
+    SIZE_MAX_BYTES,
+    Document,
+    InvalidFile,
+    Problem,
+    content_of,
+    did_you_mean,
+)
 from daemon.config.files import found_files
 from daemon.config.judging import RULE_FILES, RulesSettings
 from daemon.config.messages import Place
@@ -16,7 +23,6 @@ from rules.load import load
 from rules.model import Group
 
 PACKS = Path(rules.__file__).parent / "builtin"
-SIZE_MAX_BYTES = 10_000_000
 
 
 def packs() -> dict[str, Path]:
@@ -93,12 +99,12 @@ def _is_test(path: Path) -> bool:
 
 def _text(path: Path, problems: list[Problem]) -> str | None:
     try:
-        size = path.stat().st_size
-        if size > SIZE_MAX_BYTES:
-            message = f"the file has {size} bytes; rule files have {SIZE_MAX_BYTES} at most"
+        content = content_of(path)
+        if len(content) > SIZE_MAX_BYTES:
+            message = f"the file is larger than {SIZE_MAX_BYTES} bytes, which is the most for rule files"
             problems.append(Problem(str(path), 1, 1, message, ""))
             return None
-        return path.read_text("utf-8")
+        return content.decode("utf-8")
     except UnicodeDecodeError as error:
         problems.append(Problem(str(path), 1, 1, f"the file is not UTF-8 text: {error.reason}", ""))
     except OSError as error:
