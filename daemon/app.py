@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from collectors.strict_yaml import InvalidFile
 from daemon import config as configuration
 from daemon.config import Config
 from daemon.fleet import Fleet
+from daemon.garbage import calm
 from daemon.http.options import HttpOptions
 from daemon.http.server import HttpServer
 from daemon.judge.court import Court
@@ -52,7 +52,7 @@ class App:
 
     async def run(self) -> None:
         """Watch until SIGTERM; raise CannotListen or StateDirTaken when it cannot begin."""
-        _calm_collector()
+        calm()
         with held(Path(self._config.daemon.state_dir)):
             signals = Signals()
             judge, desk = self._court.judge, self._desk
@@ -128,13 +128,6 @@ class App:
                 "config.reloaded", targets=len(fresh.targets), took_seconds=round(time.monotonic() - began, 3)
             )
         self._notifier.ready(f"watching {len(fleet.watches)} targets")
-
-
-def _calm_collector() -> None:
-    """Look for cycles less often: samples hold none, and each look goes over all of them."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 50)
 
 
 def _end() -> NoReturn:

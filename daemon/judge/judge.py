@@ -17,6 +17,7 @@ from typing import TypeVar, TypeVarTuple, Unpack
 
 import structlog
 
+from daemon.garbage import settle
 from daemon.judge.bench import Bench, GroupKey, Verdict
 from daemon.judge.feed import Notes, Reader
 from daemon.judge.keepers import Keepers
@@ -89,6 +90,7 @@ class Judge:
         self._self_at = self._trim_at = float("-inf")
         self._changed = asyncio.Event()
         self._busy = asyncio.Lock()
+        self._settled = False
         self.judged = Judged()
 
     async def become(self, bench: Bench) -> None:
@@ -122,6 +124,10 @@ class Judge:
             for key in due:
                 self._paces[key].next(self._clock())
             self._publish(now, verdicts)
+            if due and not self._settled:
+                # The names of all series have just been made, and stay.
+                self._settled = True
+                settle()
 
     def missed(self) -> dict[tuple[str, str], int]:
         """Return how many evaluations of each group were left out because others took too long."""
