@@ -6,6 +6,7 @@ from html import escape
 
 from aiohttp import web
 
+from daemon.http import intake
 from daemon.known import TargetState
 from daemon.snapshot import Snapshot
 
@@ -29,6 +30,7 @@ def page(snapshot: Snapshot) -> web.Response:
     states = list(snapshot.states().values())
     rows = "".join(_row(state) for state in states[:_TARGETS_MAX])
     more = f"<p>and {len(states) - _TARGETS_MAX} more</p>" if len(states) > _TARGETS_MAX else ""
+    links += f"<li>POST {intake.PATH} takes alerts: the webhook for Alertmanager</li>"
     text = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Database Architect</title></head>'
         f"<body><h1>Database Architect</h1><ul>{links}</ul><table>"
