@@ -15,6 +15,12 @@ Types to annotate tests with stand beside them: `NewPostgres`, `Pair`, `NewDatab
 
 from __future__ import annotations
 
+import signal
+
+# What a script starts in the background ignores Ctrl-C, and hands that down: to programs that tests end with it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 pytest_plugins = [
     "tests.fixtures.servers",
     "tests.fixtures.databases",

@@ -217,7 +217,7 @@ async def test_a_server_that_cannot_start_says_why_and_leaves_nothing(binaries15
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 async def test_our_own_end_takes_the_servers_along(binaries15: Binaries, number: signal.Signals) -> None:
     program = textwrap.dedent(f"""
-        import asyncio, signal
+        import asyncio
         from actions.scratch.binaries import find_binaries
         from actions.scratch.postgres import ScratchPostgres
 
@@ -227,8 +227,6 @@ async def test_our_own_end_takes_the_servers_along(binaries15: Binaries, number:
                 print(server.pid, replica.pid, server.data.parents[1], flush=True)
                 await asyncio.sleep(3600)
 
-        # Scripts let what they start in the background ignore it, and that is inherited down to here.
-        signal.signal(signal.SIGINT, signal.default_int_handler)
         asyncio.run(main())
     """)
     ours = await asyncio.create_subprocess_exec(

@@ -174,7 +174,8 @@ def test_a_histograms_quantile_lies_within_its_bounds_and_grows(steps: list[int]
     counts = [float(sum(steps[: place + 1])) for place in range(len(steps))]
     window.write("h", labels, 1000, counts)
     found = only(window, f"histogram_quantile({share}, h)", 1)
-    if not counts[-1]:
+    # The share 0 of a first bucket with nothing in it is 0 / 0, in Prometheus too.
+    if not counts[-1] or not (counts[0] or share * counts[-1]):
         assert math.isnan(found)
         return
     assert 0 <= found <= len(steps) - 1
