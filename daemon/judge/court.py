@@ -42,7 +42,12 @@ class Court:
         self._dispatch = Dispatch(config)
         self.judge.tell = self._dispatch.tell
         self._judging: asyncio.Task[None] | None = None
-        shown = JudgeMetrics(lambda: self.judge.judged, self.judge.missed, lambda: self._dispatch.senders)
+        shown = JudgeMetrics(
+            lambda: self.judge.judged,
+            self.judge.missed,
+            lambda: self._dispatch.senders,
+            lambda: self.saved.failures,
+        )
         selfmetrics.registry.register(shown)
 
     def external_labels(self) -> Mapping[str, str]:

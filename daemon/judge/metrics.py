@@ -64,6 +64,11 @@ SEND_DROPPED = _of(
     "alertmanager",
 )
 SEND_WAITING = _of("alertmanager_alerts_waiting", Kind.GAUGE, "Alerts that wait to be sent.", "alertmanager")
+SAVE_FAILURES = _of(
+    "alerts_save_failures_total",
+    Kind.COUNTER,
+    "Times that the state of alerts could not be written to its file.",
+)
 JUDGE_METRICS = (
     GROUP_SECONDS,
     GROUP_AT,
@@ -77,6 +82,7 @@ JUDGE_METRICS = (
     SEND_FAILED,
     SEND_DROPPED,
     SEND_WAITING,
+    SAVE_FAILURES,
 )
 
 
@@ -88,10 +94,12 @@ class JudgeMetrics(Collector):
         judged: Callable[[], Judged],
         missed: Callable[[], Mapping[tuple[str, str], int]],
         senders: Callable[[], Sequence[Sender]] = tuple,
+        save_failures: Callable[[], int] = int,
     ) -> None:
         self._judged = judged
         self._missed = missed
         self._senders = senders
+        self._save_failures = save_failures
 
     def collect(self) -> Iterator[Metric]:
         """Give every family that has a sample."""
@@ -130,6 +138,7 @@ class JudgeMetrics(Collector):
             _add(found, SEND_FAILED, to, sender.failed)
             _add(found, SEND_DROPPED, to, sender.dropped)
             _add(found, SEND_WAITING, to, sender.waiting)
+        _add(found, SAVE_FAILURES, {}, self._save_failures())
         _add(found, WINDOW_SAMPLES, {}, judged.window_samples)
         _add(found, WINDOW_BYTES, {}, judged.window_bytes)
         yield from (family for family in (*found.values(), alerts, since) if family.samples)

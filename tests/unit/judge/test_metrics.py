@@ -40,7 +40,7 @@ def test_every_series_is_declared_and_there_once() -> None:
     judged = Judged(1.0, {GROUP.key: Verdict(whole, 15.0, 1.0)}, 10, 20)
     sender = Sender(Peer(PeerSettings(url="http://am:9093")))
     registry = CollectorRegistry()
-    registry.register(JudgeMetrics(lambda: judged, lambda: {GROUP.key: 3}, lambda: (sender,)))
+    registry.register(JudgeMetrics(lambda: judged, lambda: {GROUP.key: 3}, lambda: (sender,), lambda: 4))
     text = generate_latest(registry).decode()
     families = text_string_to_metric_families(text)
     samples = [sample for family in families for sample in family.samples]
@@ -50,6 +50,8 @@ def test_every_series_is_declared_and_there_once() -> None:
     ours = [sample for sample in samples if sample.name.startswith("dbarchitect_")]
     assert {sample.name for sample in ours} == set(declared)
     assert all(set(sample.labels) == declared[sample.name] for sample in ours)
+    (not_saved,) = [one for one in ours if one.name == "dbarchitect_alerts_save_failures_total"]
+    assert not_saved.value == 4
     values = {
         (sample.name, sample.labels.get("alertstate")): sample.value
         for sample in samples
