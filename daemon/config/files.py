@@ -16,4 +16,5 @@ def found_files(pattern: str) -> tuple[list[Path], str]:
     folder = Path(_PATTERN.split(pattern)[0] + "x").parent
     if not folder.is_dir():
         return [], f"there is no folder {folder}"
-    return sorted(Path(name) for name in glob.glob(pattern) if Path(name).is_file()), ""  # noqa: PTH207 - whole paths
+    # A link that leads nowhere is among them: whoever reads it says so.
+    return sorted(Path(name) for name in glob.glob(pattern) if not Path(name).is_dir()), ""  # noqa: PTH207 - whole paths

@@ -50,6 +50,7 @@ class Writer:
     def __init__(self, window: Window, own_labels: Mapping[str, str]) -> None:
         self._window = window
         self._own = dict(own_labels)
+        self._own_there: set[Labels] = set()
         self._places: dict[Place, _Written] = {}
         self._shared: dict[tuple[str, ...], list[tuple[Schema, tuple[str, ...]]]] = {}
         """By label names: the values that the metrics of the block at hand have in common, row by row."""
@@ -72,11 +73,20 @@ class Writer:
             self._shared.clear()
             for share in written.shares:
                 self._share(place, share, written, block, at_ms)
+        if notes.own:
+            self._write_own(notes)
+
+    def _write_own(self, notes: Notes) -> None:
+        there: set[Labels] = set()
         for metric, values, number in notes.own:
             if self._window.wants(metric.name):
                 pairs = zip(metric.labels, values, strict=True)
                 labels = labels_of({**self._own, **dict(pairs), "__name__": metric.name})
                 self._window.write((SELF, labels), (labels,), notes.at_ms, (float(number),))
+                there.add(labels)
+        for labels in self._own_there - there:
+            self._window.end((SELF, labels), notes.at_ms)
+        self._own_there = there
 
     def _up(self, name: str, origin: Origin, value: float, at_ms: int) -> None:
         series = self._ups.get(name)

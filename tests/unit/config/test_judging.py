@@ -91,3 +91,13 @@ def test_a_tenant_is_for_stores_of_samples_only(tmp_path: Path) -> None:
     assert config.history.query.tenant == "shop"
     assert "printable" in problems(tmp_path, 'history: {query: {url: "http://mimir", tenant: "a\\nb"}}\n')
     assert "tenant" in problems(tmp_path, "alertmanagers: [{url: 'http://x', tenant: shop}]\n")
+
+
+def test_a_link_that_leads_nowhere_is_a_mistake_and_a_folder_is_passed_over(tmp_path: Path) -> None:
+    folder = tmp_path / "rules"
+    folder.mkdir()
+    (folder / "gone.yaml").symlink_to(tmp_path / "nowhere")
+    (folder / "more.yaml").mkdir()
+    said = problems(tmp_path, f"rules: {{files: ['{folder}/*.yaml']}}\n")
+    assert "gone.yaml:1:1: " in said
+    assert "more.yaml" not in said

@@ -164,3 +164,15 @@ def test_labels_that_come_and_go_make_no_new_series_for_those_that_stay(fed: Fed
 def test_the_snapshot_may_be_empty() -> None:
     snapshot = Snapshot({})
     assert Reader(snapshot, {}).look(T0).shown == []
+
+
+def test_what_the_daemon_no_longer_says_of_itself_has_ended(fed: Fed) -> None:
+    failing = metric("dbarchitect_rule_failing", "rule")
+    for own in ([(failing, ("r",), 1)], [(metric("dbarchitect_build_info"), (), 1)]):
+        fed.now += 10_000
+        notes = fed.reader.look(fed.now)
+        notes.own = own
+        fed.writer.write(notes)
+    value = Expression("dbarchitect_rule_failing").at(fed.window, fed.now)
+    assert isinstance(value, Vector)
+    assert len(value) == 0
