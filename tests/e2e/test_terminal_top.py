@@ -26,7 +26,7 @@ from tests.fixtures.terminals import (
 )
 from tests.fixtures.waiting import until
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(450)
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +101,7 @@ async def test_texts_of_statements_come_from_the_daemon_and_hold_no_secret(daemo
             now = await texts()
             return any(text and now.get(queryid) == text for queryid, text in shown.items())
 
-        await until(shown_with_their_texts, deadline=120, every=2)
+        await until(shown_with_their_texts, deadline=330, every=2)
 
 
 async def _work(session: asyncpg.Connection) -> None:
@@ -134,7 +134,7 @@ async def test_top_lives_on_a_terminal_takes_keys_and_sizes_and_leaves_it_as_it_
         await until(lambda: terminal.shows("q quit"), deadline=20)
         assert ALTERNATE_SCREEN + "h" in terminal.seen
         # Rates need a second answer of a probe that has a pace of its own, and waits while the server suffers.
-        await until(lambda: terminal.shows("TIME\u25be"), deadline=60)
+        await until(lambda: terminal.shows("TIME\u25be"), deadline=200)
         terminal.forget()
         terminal.press("s")
         await until(lambda: terminal.shows("CALLS/s\u25be"), deadline=10)

@@ -108,14 +108,23 @@ async def test_disks_and_networks_are_those_that_psutil_reads(observer: HostObse
             assert ours <= counters.bytes_recv <= ours + 1e9
 
 
+async def read_in_time(observer: HostObserver) -> Observation:
+    """Return what the network's counters say, from a machine that may be too busy to read them in time."""
+    answers = [await observer.run("network")]
+    while answers[-1].failure is not None and len(answers) < 10:
+        await asyncio.sleep(0.5)
+        answers.append(await observer.run("network"))
+    return answers[-1]
+
+
 async def test_sent_and_received_are_not_mixed_up(observer: HostObserver) -> None:
-    before = await observer.run("network")
+    before = await read_in_time(observer)
     with (
         socket.create_server(("127.0.0.1", 0)) as server,
         socket.create_connection(server.getsockname()) as client,
     ):
         client.sendall(b"x" * 100_000)
-    after = await observer.run("network")
+    after = await read_in_time(observer)
     for name in ("node_network_receive_bytes_total", "node_network_transmit_bytes_total"):
         assert value(after, name, device="lo") - value(before, name, device="lo") >= 50_000
 
@@ -243,12 +252,12 @@ async def test_a_mount_that_hangs_is_named_and_others_go_on(dead_mount: DeadMoun
     second = await one.run("filesystem")
     assert time.monotonic() - begun < 0.4, "it was asked again although it still hangs"
     assert value(second, "node_filesystem_device_error", **dead) == 1
-    (rejection,) = [reason for reason in one.rejections() if reason.probe == "filesystem"]
-    assert rejection.what == str(dead_mount.place)
-    assert "hangs" in rejection.reason
+    # A busy machine may take its time for another mount, too.
+    rejected = {each.what: each.reason for each in one.rejections() if each.probe == "filesystem"}
+    assert "hangs" in rejected[str(dead_mount.place)]
 
     dead_mount.answer()
-    await until(lambda: not [reason for reason in one.rejections() if reason.probe == "filesystem"])
+    await until(lambda: str(dead_mount.place) not in {each.what for each in one.rejections()})
     third = await one.run("filesystem")
     assert value(third, "node_filesystem_device_error", **dead) == 1
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 
@@ -11,6 +12,9 @@ from tests.fixtures.courts import Court
 from tests.fixtures.databases import NewLogin
 from tests.fixtures.proofs import caused
 from tests.fixtures.waiting import until
+
+BACK_OFF_SECONDS = 3.0
+"""A server that was gone is not asked again at once: the second attempt comes within two seconds."""
 
 
 @caused("PostgresqlDown", "PostgresqlRestarted")
@@ -29,6 +33,7 @@ async def test_a_killed_server_is_down_and_one_that_is_back_was_restarted(
     assert court.told("PostgresqlDown") == [watched.labels(severity="critical")]
     assert court.names() == {"PostgresqlDown"}
     await spare.start()
+    await asyncio.sleep(BACK_OFF_SECONDS)
     await watched.look()
     court.hold(0.5)
     assert court.told("PostgresqlRestarted") == [watched.labels(severity="warning")]
