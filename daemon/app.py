@@ -98,7 +98,11 @@ class App:
 
     def _stale(self) -> list[str]:
         late = self._fleet.late() if self._fleet else []
-        return [f"{name}: no cycle has ended in three intervals" for name in late]
+        trouble = self._court.judge.trouble
+        return [
+            *(f"{name}: no cycle has ended in three intervals" for name in late),
+            *filter(None, [trouble]),
+        ]
 
     def _started(self, server: HttpServer) -> None:
         count = len(self._config.targets)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import asyncio
 import contextlib
 import shutil
@@ -31,7 +32,7 @@ def program(name: str, package: str) -> str:
     return found
 
 
-class ScratchWebServer:
+class ScratchWebServer(abc.ABC):
     """A server of our own on 127.0.0.1, in a directory of its own, as an unprivileged user."""
 
     PROGRAM: ClassVar[str]
@@ -121,12 +122,12 @@ class ScratchWebServer:
         if self._process is not None:
             self._process.resume()
 
-    def _write(self) -> None:
+    def _write(self) -> None:  # noqa: B027 - some need no file
         """Write the files that it needs, before its first start."""
 
+    @abc.abstractmethod
     def _argv(self) -> Sequence[str]:
         """Return the program's arguments for the room and the port as they are."""
-        raise NotImplementedError
 
     async def _first_start(self) -> None:
         for attempt in range(_TRIES):

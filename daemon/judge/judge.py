@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeVar, TypeVarTuple, Unpack
@@ -31,6 +31,8 @@ log = structlog.get_logger()
 SELF_SECONDS = 30.0
 """How often the daemon's own metrics are looked at for the rules."""
 TRIM_SECONDS = 60.0
+BROKEN_SECONDS = 5.0
+"""A pause after a defect, so that it fills neither the log nor the processor."""
 T = TypeVar("T")
 Given = TypeVarTuple("Given")
 
@@ -61,6 +63,8 @@ class Judged:
     window_samples: int = 0
     """Taken since the start."""
     window_bytes: int = 0
+    broken: int = 0
+    """Looks and evaluations that a defect of ours broke off."""
 
 
 class Judge:
@@ -91,6 +95,8 @@ class Judge:
         self._changed = asyncio.Event()
         self._busy = asyncio.Lock()
         self._settled = False
+        self.trouble = ""
+        """Why what is shown cannot be relied on; empty while all is well."""
         self.judged = Judged()
 
     async def become(self, bench: Bench) -> None:
@@ -104,12 +110,25 @@ class Judge:
     async def run(self) -> None:
         """Judge until cancelled; alerts go on where they were when the daemon ended."""
         try:
-            await self._resume(round(self._clock() * 1000))
+            await self._guarded(lambda: self._resume(round(self._clock() * 1000)))
             while True:
                 await self._wait()
-                await self.cycle(self._clock())
+                if not await self._guarded(lambda: self.cycle(self._clock())):
+                    await asyncio.sleep(BROKEN_SECONDS)
         finally:
             self._thread.shutdown(wait=False, cancel_futures=True)
+
+    async def _guarded(self, work: Callable[[], Awaitable[None]]) -> bool:
+        """Do it; a defect in it ends neither the daemon nor what it watches. Tell whether all went well."""
+        try:
+            await work()
+        except Exception:
+            self.judged.broken += 1
+            self.trouble = "rules: the last evaluation broke off; the log has the reason"
+            log.exception("judge.broken")
+            return False
+        self.trouble = ""
+        return True
 
     async def cycle(self, now: float) -> None:
         """Take in what changed and evaluate the groups that are due."""
@@ -191,7 +210,7 @@ class Judge:
         kept = {key: self.judged.verdicts[key] for key in self._paces if key in self.judged.verdicts}
         verdicts_by_key = kept | {verdict.key: verdict for verdict in verdicts}
         window = self._bench.window
-        self.judged = Judged(now, verdicts_by_key, window.written, window.bytes)
+        self.judged = Judged(now, verdicts_by_key, window.written, window.bytes, self.judged.broken)
         if self.tell is not None:
             self.tell(self.judged)
 

@@ -69,7 +69,11 @@ SAVE_FAILURES = _of(
     Kind.COUNTER,
     "Times that the state of alerts could not be written to its file.",
 )
+JUDGE_BROKEN = _of(
+    "judge_failures_total", Kind.COUNTER, "Evaluations that a defect of the daemon's own broke off."
+)
 JUDGE_METRICS = (
+    JUDGE_BROKEN,
     GROUP_SECONDS,
     GROUP_AT,
     GROUP_RULES,
@@ -139,6 +143,7 @@ class JudgeMetrics(Collector):
             _add(found, SEND_DROPPED, to, sender.dropped)
             _add(found, SEND_WAITING, to, sender.waiting)
         _add(found, SAVE_FAILURES, {}, self._save_failures())
+        _add(found, JUDGE_BROKEN, {}, judged.broken)
         _add(found, WINDOW_SAMPLES, {}, judged.window_samples)
         _add(found, WINDOW_BYTES, {}, judged.window_bytes)
         yield from (family for family in (*found.values(), alerts, since) if family.samples)

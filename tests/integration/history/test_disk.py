@@ -29,21 +29,22 @@ from tests.fixtures.histories import (
     sheet_of,
     some_series,
 )
+from tests.fixtures.missing import missing
 
 FAR_MS = 2**52
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a tmpfs")
 
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "disk"
     folder.mkdir()
+    if os.geteuid() != 0:
+        missing("the right to mount a tmpfs", "run the tests as root")
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(folder)], check=True)
     yield folder
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-@needs_root
 def test_with_the_disk_full_it_goes_on_counts_the_loss_and_recovers(small_disk: Path) -> None:
     store = Store(small_disk, HistoryOptions(unsaved_max_bytes=100_000))
     series = some_series(50)
@@ -81,7 +82,6 @@ def test_with_the_disk_full_it_goes_on_counts_the_loss_and_recovers(small_disk: 
     store.close()
 
 
-@needs_root
 def test_a_disk_that_fills_while_it_packs_loses_nothing(small_disk: Path) -> None:
     store = Store(small_disk)
     rng = np.random.default_rng(1)

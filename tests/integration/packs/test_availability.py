@@ -6,6 +6,8 @@ import asyncio
 import os
 import signal
 
+import asyncpg
+
 from actions.scratch.postgres import ScratchPostgres
 from tests.fixtures.clients import connected
 from tests.fixtures.courts import Court
@@ -78,7 +80,7 @@ async def _answers(server: ScratchPostgres) -> bool:
     try:
         async with connected(server) as session:
             return bool(await session.fetchval("select true"))
-    except Exception:
+    except (OSError, asyncpg.PostgresError):
         return False
 
 

@@ -20,6 +20,7 @@ from daemon.judge.saved import FILE, SavedAlerts
 from daemon.selfmetrics import SelfMetrics
 from rules.labels import labels_of
 from rules.load import load
+from tests.fixtures.waiting import until
 from tests.unit.snapshot.making import answers, give, metric, probe, snapshot_of
 
 N = metric("pg_n", "relname")
@@ -228,3 +229,25 @@ async def test_samples_that_are_no_numbers_reach_nobody_as_numbers(bar: Bar) -> 
     judged = await bar.step(10, value=float("inf"))
     values = [a.value for v in judged.verdicts.values() for rule in v.result.rules for a in rule.alerts]
     assert values == [np.inf]
+
+
+async def test_a_defect_in_one_cycle_ends_neither_the_judge_nor_the_daemon(
+    bar: Bar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("daemon.judge.judge.BROKEN_SECONDS", 0.01)
+    good = bar.judge._bench.judge
+
+    def broken(*_: object) -> object:
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(bar.judge._bench, "judge", broken)
+    running = asyncio.create_task(bar.judge.run())
+    await until(lambda: bar.judge.judged.broken >= 2)
+    assert bar.judge.trouble.startswith("rules: ")
+    monkeypatch.setattr(bar.judge._bench, "judge", good)
+    await until(lambda: bar.judge.judged.verdicts)
+    assert bar.judge.trouble == ""
+    assert bar.judge.judged.broken >= 2
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running

@@ -25,6 +25,7 @@ from daemon.received.store import (
     ReceivedStore,
     StoreFailed,
 )
+from tests.fixtures.missing import missing
 
 NOW = 1_700_000_000.0
 
@@ -242,7 +243,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(folder)]
     if subprocess.run(mount, check=False, capture_output=True).returncode != 0:
-        pytest.skip("a small file system cannot be mounted here")
+        missing("the right to mount a tmpfs", "run the tests as root")
     yield folder
     subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
