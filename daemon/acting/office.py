@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from actions.action import ActionInfo
-from actions.model import Execution, Json, Record, State
+from actions.model import Execution, Record, State
 from actions.ports import Approval, ChainReport, Stop
 
 
@@ -17,7 +17,7 @@ class OfficeRefused(Exception):
     def __init__(self, status: int, reason: str, hint: str = "") -> None:
         super().__init__(reason)
         self.status = status
-        """400 bad request, 403 not allowed to you, 404 no such plan, 409 it stands elsewhere, 503 no store."""
+        """400 bad request, 403 not allowed to you, 404 no such plan, 409 stands elsewhere, 503 no store."""
         self.reason = reason
         self.hint = hint
 
