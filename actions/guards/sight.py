@@ -51,6 +51,8 @@ class Sight:
     execution: Execution
     policy: Policy | None
     """None: a person asked for it."""
+    run_now_by: str = ""
+    """Who asked to begin it outside its windows; empty: nobody did."""
     stopped: str = ""
     """Why the kill switch is on; empty when it is off."""
     leader_seconds: float | None = None
