@@ -7,11 +7,15 @@ to which approvals are bound.
 from __future__ import annotations
 
 import enum
+import functools
 import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 Json = Any
 """What JSON can hold: numbers that are finite, strings, booleans, null, lists, objects."""
@@ -363,11 +367,16 @@ class Verdict(enum.StrEnum):
 
 def as_json(value: Any) -> Any:  # noqa: ANN401 - any value of this module
     """Return a value of this module as what JSON can hold."""
-    from pydantic import TypeAdapter  # noqa: PLC0415 - only those who act need it
-
-    return TypeAdapter(type(value)).dump_python(value, mode="json")
+    return _adapter(type(value)).dump_python(value, mode="json")
 
 
 def canonical(value: Json) -> str:
     """Return the one JSON text of a value; raise ValueError for numbers that are not finite."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+@functools.cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:  # noqa: ANN401 - a class of this module
+    from pydantic import TypeAdapter  # noqa: PLC0415 - only those who act need it
+
+    return TypeAdapter(kind)
