@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from pydantic import BaseModel
 
@@ -71,6 +71,15 @@ class Observer(Protocol):
 
     async def close(self) -> None:
         """End all sessions."""
+        ...
+
+
+@runtime_checkable
+class AsksAhead(Protocol):
+    """What an observer has besides when it can ask for several probes at once."""
+
+    async def ask_ahead(self, probes: Sequence[str]) -> None:
+        """Be told which server-wide probes are run next, one after the other; never raises."""
         ...
 
 

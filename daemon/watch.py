@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from collectors.budget import Budget
-from collectors.engine import Observer
+from collectors.engine import AsksAhead, Observer
 from collectors.model import Cost, Failure, Observation, ProbeInfo, Scope, Target, Up
 from daemon.lane import Lane, Running
 from daemon.selfmetrics import TargetNumbers
@@ -30,7 +30,7 @@ LINE_SECONDS = 60.0
 _TOGETHER = 0.3
 """In a database that is being visited, one of several, a probe may come so much of its period early."""
 _SPREAD = 0.1
-"""Slow probes move by up to a tenth of their period, so that those of many targets drift apart."""
+"""Slow probes that are not light move by up to a tenth of their period: those of many targets drift apart."""
 _SPREAD_TICKS = 0.5
 """A tenth of less than half a tick would move nothing but the tick that a probe waits for."""
 
@@ -137,9 +137,23 @@ class Watch:
             self._snapshot.keep_probes(self.target.name, [info.name for info in plan])
         self._snapshot.keep_databases(self.target.name, observer.databases())
         self._snapshot.reject(self.target.name, observer.rejections())
+        await self._ask_ahead(lane, observer)
         for info in self._in_order[Scope.SERVER]:
             if self._is_due(info, "", time.monotonic()):
                 await self._run(lane, observer, info, "")
+
+    async def _ask_ahead(self, lane: Lane, observer: Observer) -> None:
+        """Let an observer that can ask for the light probes of this cycle at once."""
+        if not isinstance(observer, AsksAhead):
+            return
+        now = time.monotonic()
+        light = [
+            info for info in self._in_order[Scope.SERVER] if _together(info) and self._is_due(info, "", now)
+        ]
+        if light:
+            within = max(info.within_seconds for info in light)
+            lane.running = Running(light[0].name, "", now, within)
+            await observer.ask_ahead([info.name for info in light])
 
     async def _database_cycle(self, lane: Lane) -> None:
         observer = self.observer
@@ -174,6 +188,8 @@ class Watch:
         if info.every_seconds <= self.target.interval_seconds:
             return 0.0
         what = info.name if info.scope is Scope.SERVER else ""
+        if _together(info):
+            what = f"every {info.every_seconds:g}"
         share = zlib.crc32(f"{self.target.name}/{what}".encode()) / 2**32
         return self._began + share * min(info.every_seconds, self._settle_seconds)
 
@@ -220,7 +236,7 @@ class Watch:
         every = info.every_seconds or tick
         if every <= tick:
             return now + every / 2
-        if _SPREAD * every >= _SPREAD_TICKS * tick:
+        if _SPREAD * every >= _SPREAD_TICKS * tick and not _together(info):
             every *= 1 + self._rng.uniform(-_SPREAD, _SPREAD)
         return (due if 0 <= now - due < tick else now) + every
 
@@ -260,6 +276,11 @@ class Watch:
             log.warning("probe.failed", **place, cause=cause, reason=observation.failure.message)
         else:
             log.info("probe.works_again", **place)
+
+
+def _together(info: ProbeInfo) -> bool:
+    """Tell whether a probe keeps step with others of its pace, because they can be asked for at once."""
+    return info.scope is Scope.SERVER and info.cost is Cost.LIGHT
 
 
 def _sorted(plan: Iterable[ProbeInfo], scope: Scope) -> list[ProbeInfo]:

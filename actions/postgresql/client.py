@@ -35,6 +35,9 @@ LET_GO_SECONDS = 10.0
 ORPHAN_SECONDS = 5.0
 """After so long a server notices that the client of a running statement is gone (14 and later)."""
 
+# Whoever waits for a lock as long as deadlock_timeout makes the server cancel the autovacuum that holds it.
+_BEFORE_DEADLOCK = 0.8
+
 _T = TypeVar("_T")
 
 
@@ -86,6 +89,7 @@ class PostgresActing:
         self.database = database
         self.tag = tag
         self.pid = connection.get_server_pid()
+        self._lock_most = LOCK_SECONDS
         self.version_num = 0
         """`server_version_num`, e.g. 150017."""
         self.read_only = credentials is None
@@ -173,6 +177,7 @@ class PostgresActing:
                 "name the server itself as this target's host and port"
             )
         self.version_num = row["version_num"]
+        self._lock_most = row["deadlock_timeout"] / 1000 * _BEFORE_DEADLOCK
         with contextlib.suppress(NotDone):  # some platforms cannot tell that a client is gone
             await self.fetch(_NOTICE_ORPHANS, str(int(ORPHAN_SECONDS * 1000)))
 
@@ -203,6 +208,7 @@ class PostgresActing:
                 raise NotDone(f"{self.address}: {redact(str(error))}") from None
 
     async def _bound(self, within: float, lock_timeout: float) -> None:
+        lock_timeout = min(lock_timeout, self._lock_most)
         if (within, lock_timeout) == self._timeouts:
             return
         try:
@@ -314,7 +320,8 @@ _BOUND = (
 _DIRECT = """
 select pg_catalog.pg_backend_pid() as pid,
   (extract(epoch from pg_catalog.current_setting('lock_timeout')::interval) * 1000)::int4 as lock_timeout,
-  pg_catalog.current_setting('server_version_num')::int4 as version_num
+  pg_catalog.current_setting('server_version_num')::int4 as version_num,
+  (select s.setting::int4 from pg_catalog.pg_settings s where s.name = 'deadlock_timeout') as deadlock_timeout
 """
 _NOTICE_ORPHANS = """
 select pg_catalog.set_config(s.name, $1, false) from pg_catalog.pg_settings s

@@ -12,8 +12,9 @@ from collectors import choose
 from collectors.definition import ProbeDef
 from collectors.engine import Finding
 from collectors.errors import CollectError, NotAllowed, NotSupported, TimedOut, Unreachable
-from collectors.model import Failure, Observation, ProbeInfo, Rejection, Scope, Target, Up
+from collectors.model import Cost, Failure, Observation, ProbeInfo, Rejection, Scope, Target, Up
 from collectors.postgresql import catalogue
+from collectors.postgresql.ahead import Ahead
 from collectors.postgresql.choice import chosen, wants_of
 from collectors.postgresql.client import Asking, PostgresSession, asking
 from collectors.postgresql.facts import Facts, quote_ident
@@ -74,6 +75,7 @@ class PostgresObserver:
         self._stale_facts = False
         self._was_slow = False
         self._unsupported_at = float("-inf")
+        self._ahead = Ahead()
 
     @property
     def sessions(self) -> int:
@@ -112,6 +114,20 @@ class PostgresObserver:
         """Return the databases for per-database probes, the main one first."""
         return self._databases
 
+    async def ask_ahead(self, probes: Sequence[str]) -> None:
+        """Get in a few statements what these probes will ask; see `AsksAhead`."""
+        self._ahead.drop()
+        session = self._sessions.main
+        paces: dict[float, list[ProbeInfo]] = {}
+        for name in probes:
+            info = self._plan.get(name)
+            if info is not None and (name, "") not in self._denied and self._goes_along(info):
+                paces.setdefault(info.every_seconds, []).append(info)
+        for pace, group in paces.items():
+            if session is not None and not session.closed:
+                names, within = [info.name for info in group], max(info.within_seconds for info in group)
+                await self._ahead.ask(session, names, within, kept=pace < SELDOM_SECONDS)
+
     async def run(self, probe: str, database: str = "") -> Observation:
         """Run one probe; failures are in the observation."""
         began = time.monotonic()
@@ -141,7 +157,8 @@ class PostgresObserver:
         if result.distress:
             self._distress[probe] = result.distress
         return Observation(
-            probe=probe, database=database, at=time.time(), took_seconds=time.monotonic() - began,
+            probe=probe, database=database, at=time.time(),
+            took_seconds=time.monotonic() - began + self._ahead.share_seconds(probe),
             frames=tuple(result.frames), dropped=result.dropped,
         )  # fmt: skip
 
@@ -233,6 +250,7 @@ class PostgresObserver:
         self._rejections = (*here, *_shut(shut, session.facts))
         self._plan |= elsewhere
         self._absent.clear()
+        self._ahead.forget()
         self._runners = {
             key: runner for key, runner in self._runners.items()
             if key[0] in self._plan and not isinstance(runner, _Declared | Rejection)
@@ -254,11 +272,17 @@ class PostgresObserver:
         if isinstance(runner, Rejection):
             self._absent[info.name, database] = runner
             return Result(())
+        where = self._ahead.told(info.name, session) if self._goes_along(info) else session
         if not isinstance(runner, _Declared):
-            return await runner.run(session)
-        rows = await session.fetch(runner.query.sql)
+            return await runner.run(where)
+        rows = await where.fetch(runner.query.sql)
         frame, dropped = runner.maker.frame(rows)
         return Result((frame,), dropped)
+
+    def _goes_along(self, info: ProbeInfo) -> bool:
+        """Tell whether a probe may be asked in one statement with others: what users wrote asks alone."""
+        ours = info.name not in self._sources
+        return ours and info.scope is Scope.SERVER and info.cost is Cost.LIGHT
 
     def _make(self, name: str, facts: Facts) -> _Declared | Runner | Rejection:
         """Chosen again for the database at hand: extensions and tables differ from one to the next."""

@@ -208,7 +208,7 @@ async def test_a_unit_that_said_it_did_nothing_was_not_done(tmp_path: Path) -> N
 
 async def test_a_unit_that_runs_is_under_way_and_ends_at_its_deadline_without_us(tmp_path: Path) -> None:
     systemd, _ = stand_in_systemd(tmp_path / "systemd")
-    one = action(systemd, argv=[program(tmp_path, "mark", "time.sleep(3600)")], timeout="4s")
+    one = action(systemd, argv=[program(tmp_path, "mark", "time.sleep(3600)")], timeout="15s")
     plan = await planned(one)
     operation = one.operations["start_unit"]
     assert operation.capture
@@ -220,7 +220,7 @@ async def test_a_unit_that_runs_is_under_way_and_ends_at_its_deadline_without_us
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    await until(lambda: _answer_is(read_back, asked, "ambiguous"), deadline=60)
+    await until(lambda: _answer_is(read_back, asked, "ambiguous"), deadline=120)
 
 
 async def _answer_is(read_back: Any, asked: Work, answer: str) -> bool:

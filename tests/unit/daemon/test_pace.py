@@ -22,9 +22,11 @@ def _watch(name: str = "one", settle_seconds: float = 0.0) -> Watch:
     return Watch(target, lambda: Toy(target), Snapshot({}), numbers, random.Random(1), settle_seconds)
 
 
-def _probe(every_seconds: float, name: str = "value", scope: Scope = Scope.SERVER) -> ProbeInfo:
+def _probe(
+    every_seconds: float, name: str = "value", scope: Scope = Scope.SERVER, cost: Cost = Cost.LIGHT
+) -> ProbeInfo:
     return ProbeInfo(
-        name=name, every_seconds=every_seconds, within_seconds=1, metrics=(), cost=Cost.LIGHT, scope=scope
+        name=name, every_seconds=every_seconds, within_seconds=1, metrics=(), cost=cost, scope=scope
     )
 
 
@@ -59,12 +61,19 @@ def test_a_multiple_of_the_interval_is_kept_though_ticks_come_early_and_late(uns
 
 
 def test_slow_probes_drift_apart_around_their_pace() -> None:
-    runs = _runs(_probe(300), 3000)
+    runs = _runs(_probe(300, cost=Cost.MEDIUM), 3000)
     gaps = {later - before for before, later in itertools.pairwise(runs)}
     assert len(runs) == pytest.approx(100, abs=3)
     assert min(gaps) >= 26
     assert max(gaps) <= 34
     assert len(gaps) > 3
+
+
+def test_light_probes_of_one_pace_stay_together() -> None:
+    assert _runs(_probe(300), 300, unsteady_seconds=0.4) == list(range(0, 300, 30))
+    watch = _watch(settle_seconds=50.0)
+    assert len({watch._first(_probe(60, name)) for name in ("locks", "slots", "server")}) == 1
+    assert len({watch._first(_probe(60, name, cost=Cost.MEDIUM)) for name in ("statements", "kcache")}) == 2
 
 
 def test_the_slow_probes_of_a_large_fleet_do_not_begin_all_at_once() -> None:
