@@ -367,7 +367,8 @@ class Verdict(enum.StrEnum):
 
 def as_json(value: Any) -> Any:  # noqa: ANN401 - any value of this module
     """Return a value of this module as what JSON can hold."""
-    return _adapter(type(value)).dump_python(value, mode="json")
+    kind: type = value.__class__
+    return _adapter(kind).dump_python(value, mode="json")
 
 
 def canonical(value: Json) -> str:
