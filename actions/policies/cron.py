@@ -27,7 +27,8 @@ _ALIASES = {
     "@annually": "0 0 1 1 *",
 }
 _HOUR = 1
-_SPAN = re.compile(r"([0-7])(?:-([0-7]))?((?:/[0-9]+)?)")
+_DAY = "[0-7]|sun|mon|tue|wed|thu|fri|sat"
+_SPAN = re.compile(rf"({_DAY})(?:-({_DAY}))?(?:/([0-9]+))?", re.IGNORECASE)
 
 
 class BadCron(ValueError):
@@ -96,11 +97,16 @@ def _weekday(part: str) -> str:
     found = _SPAN.fullmatch(part)
     if not found:
         return part
-    first, last = int(found[1]), int(found[2] or found[1])
-    step = int(found[3][1:] or 0) if found[3] else 1
+    first, last = _number(found[1]), _number(found[2] or found[1])
+    last = last or 7 * bool(first)  # Sunday ends a week as well as it begins one
+    step = int(found[3] or 1)
     if first > last or step < 1:
         return part  # refused by APScheduler, in its words
     return ",".join(_DAYS[day] for day in range(first, last + 1, step))
+
+
+def _number(day: str) -> int:
+    return int(day) if day.isdecimal() else _DAYS.index(day.lower())
 
 
 def _how() -> str:

@@ -28,7 +28,7 @@ class BadMatcher(ValueError):
 def parse(text: str) -> Match:
     """Return the matcher in a text; raise BadMatcher, for a regular expression that RE2 refuses too."""
     found = _MATCHER.fullmatch(text)
-    if not found:
+    if not found or found[3].startswith(("=", "~", "!")):
         raise BadMatcher(*_why_not(text))
     label, operator, value = found.groups()
     match = Match(label, operator, _unquoted(value))  # type: ignore[arg-type] # the pattern knows these four
