@@ -208,7 +208,9 @@ async def test_a_unit_that_said_it_did_nothing_was_not_done(tmp_path: Path) -> N
 
 async def test_a_unit_that_runs_is_under_way_and_ends_at_its_deadline_without_us(tmp_path: Path) -> None:
     systemd, _ = stand_in_systemd(tmp_path / "systemd")
-    one = action(systemd, argv=[program(tmp_path, "mark", "time.sleep(3600)")], timeout="15s")
+    runs = tmp_path / "runs"
+    mark = program(tmp_path, "mark", f"Path({str(runs)!r}).touch(); time.sleep(3600)")
+    one = action(systemd, argv=[mark], timeout="10s")
     plan = await planned(one)
     operation = one.operations["start_unit"]
     assert operation.capture
@@ -216,7 +218,8 @@ async def test_a_unit_that_runs_is_under_way_and_ends_at_its_deadline_without_us
     asked = work(plan, before=await operation.capture(work(plan)))
     task = asyncio.ensure_future(operation.perform(asked))
     read_back = operation.read_back
-    await until(lambda: _answer_is(read_back, asked, "under_way"), deadline=60)
+    await until(runs.exists, deadline=60)
+    assert await _answer_is(read_back, asked, "under_way")
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
