@@ -1,0 +1,1 @@
+"""The steps, numbered; a step that has been shipped is never changed."""
