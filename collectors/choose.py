@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from collectors.definition import ProbeDef
-from collectors.model import MetricDef, Rejection, Target
+from collectors.model import MetricDef, Rejection, Scope, Target
 
 Has = Callable[[str], bool]
 """Tells whether the server has one thing of the catalogue, as `ProbeDef.needs` writes it."""
@@ -22,12 +22,16 @@ class Query:
     sql: str
     metrics: tuple[MetricDef, ...]
     """Metrics in the order of the columns that follow the labels."""
-    rank: int
-    """Index of the rank column among `metrics`; -1 for none."""
+    ranks: tuple[int, ...]
+    """Indexes of the values among `metrics` by which rows are kept."""
     by_name: tuple[str, ...] = ()
     """Column names to pick from the result when the SQL has no {columns}."""
+    cut: bool = False
+    """The server sends only rows that lead; two more columns tell how each ranks, and how many there are."""
 
 
+CANDIDATES = 2
+"""So many times the rows that are kept are fetched: who falls a little behind can stay for some runs."""
 _SCHEMA_OF = re.compile(r"\{extension:([a-zA-Z0-9_-]+)\}")
 
 
@@ -126,7 +130,7 @@ def _query(
     if not chosen:
         return None, [*rejections, Rejection(probe.name, "", "the server has none of its columns")]
     names = [column for column, _, _ in chosen]
-    rank = names.index(probe.rank) if probe.rank in names else -1
+    ranks = [one for one in probe.ranks if one in names]
     sql = _SCHEMA_OF.sub(lambda match: schema_of(match[1]), probe.sql)
     by_name: tuple[str, ...] = ()
     if "{columns}" in sql:
@@ -135,7 +139,25 @@ def _query(
         sql = sql.replace("{columns}", ",\n  ".join(columns))
     else:
         by_name = (*(label for label, _ in probe.labels), *names)
-    return Query(probe, sql, tuple(metric for _, _, metric in chosen), rank, by_name), rejections
+    cut = probe.info.scope is Scope.DATABASE and bool(ranks) and not by_name and not probe.custom
+    if cut:
+        sql = _leading(sql, [label for label, _ in probe.labels], ranks, CANDIDATES * probe.info.rows_max)
+    metrics = tuple(metric for _, _, metric in chosen)
+    return Query(probe, sql, metrics, tuple(map(names.index, ranks)), by_name, cut), rejections
+
+
+def _leading(sql: str, labels: Sequence[str], ranks: Sequence[str], most: int) -> str:
+    """Have the server choose: fetching one of thousands of tables costs more than ranking it."""
+    columns = [f"q.{_quoted(one)}" for one in ranks]
+    shares = [f"{one} / nullif(pg_catalog.sum({one}::float8) over (), 0)" for one in columns]
+    rank = columns[0] if len(columns) == 1 else f"greatest({', '.join(shares)})"
+    named = ", ".join(f"q.{_quoted(label)}" for label in labels)
+    # At the end by name: rows that come in the order of the last time are rendered and stored at less cost.
+    return (
+        f"select q.* from (select q.*, coalesce({rank}, 0)::float8 as a_rank,"  # noqa: S608 - our own
+        f" pg_catalog.count(*) over () as a_total from (\n{sql}\n) q"
+        f" order by a_rank desc, {named} limit {most}) q order by {named}"
+    )
 
 
 def _quoted(name: str) -> str:

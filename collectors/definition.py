@@ -119,8 +119,14 @@ class ProbeModel(BaseModel):
     labels: dict[str, str | None] = Field(default_factory=dict)
     values: dict[str, ValueModel] = Field(min_length=1)
     rows_max: int = Field(default=500, ge=1, le=1_000_000)
-    rank: str = ""
-    """Value by which rows are kept when there are more than `rows_max`: the largest stay."""
+    rank: str | tuple[str, ...] = ()
+    """Value by which rows are kept when there are more than `rows_max`: the largest stay. Of several values
+    the one counts in which a row has its largest share of the sum over all rows."""
+
+    @property
+    def ranks(self) -> tuple[str, ...]:
+        """Return the values as they are written, one or several."""
+        return tuple(filter(None, (self.rank,))) if isinstance(self.rank, str) else self.rank
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +146,8 @@ class ProbeDef:
     """(label, SQL expression)."""
     values: tuple[tuple[str, str, tuple[str, ...], MetricDef], ...]
     """(column, SQL expression, what the server must have, metric)."""
-    rank: str = ""
+    ranks: tuple[str, ...] = ()
+    """Values by which rows are kept, see `ProbeModel.rank`."""
     custom: bool = False
     engine: str = ""
 
@@ -219,14 +226,9 @@ def _mistakes(name: str, model: ProbeModel, document: Document) -> list[Problem]
             )
         if label in model.values:
             found.append(document.problem((name, "labels", label), f"{label!r} is a label and a value"))
-    if model.rank and model.rank not in model.values:
-        found.append(
-            document.problem(
-                (name, "rank"),
-                f"rank: there is no value {model.rank!r}",
-                did_you_mean(model.rank, model.values),
-            )
-        )
+    for rank in (one for one in model.ranks if one not in model.values):
+        hint = did_you_mean(rank, model.values)
+        found.append(document.problem((name, "rank"), f"rank: there is no value {rank!r}", hint))
     if "{columns}" not in model.sql and any(value.sql or value.has for value in model.values.values()):
         found.append(
             document.problem(
@@ -277,7 +279,7 @@ def _probe(name: str, model: ProbeModel, document: Document, *, engine: str, cus
         sql=model.sql.strip(),
         labels=tuple((label, sql or label) for label, sql in model.labels.items()),
         values=values,
-        rank=model.rank,
+        ranks=model.ranks,
         custom=custom,
         engine=engine,
     )

@@ -37,15 +37,18 @@ class FrameMaker:
         if not rows:
             return Frame(metrics, [], [[] for _ in metrics]), 0
         columns = self._columns(rows)
+        total, given = len(rows), None
+        if self._query.cut:
+            *columns, given, (total, *_) = columns
         keys = self._make_keys(columns[: self._labels], len(rows))
         values: list[Sequence[Number | None]] = list(columns[self._labels :])
         if self._query.probe.custom:
             values = [_numbers(column, metric.name) for column, metric in zip(values, metrics, strict=True)]
-        keys, values, dropped = self._bounded(keys, values)
+        keys, values, dropped = self._bounded(keys, values, given)
         if keys != self._keys:
             self._keys = _shared(keys)
         # The same object as before, so that a renderer sees at once that no series changed.
-        return Frame(metrics, self._keys, values), dropped
+        return Frame(metrics, self._keys, values), dropped + total - len(rows)
 
     def _columns(self, rows: Sequence[Any]) -> list[tuple[Any, ...]]:
         columns = list(zip(*rows, strict=True))
@@ -72,7 +75,10 @@ class FrameMaker:
         return list(zip(*texts, strict=True))
 
     def _bounded(
-        self, keys: Sequence[LabelValues], values: list[Sequence[Number | None]]
+        self,
+        keys: Sequence[LabelValues],
+        values: list[Sequence[Number | None]],
+        given: Sequence[float] | None = None,
     ) -> tuple[Sequence[LabelValues], list[Sequence[Number | None]], int]:
         chosen: list[int] | None = None
         if len(set(keys)) != len(keys):
@@ -82,9 +88,8 @@ class FrameMaker:
         kept = keys if chosen is None else [keys[index] for index in chosen]
         if len(kept) > self._keeper.most:
             chosen = list(range(len(keys))) if chosen is None else chosen
-            rank = self._query.rank
-            ranks = [float(values[rank][index] or 0) if rank >= 0 else 0.0 for index in chosen]
-            members = self._keeper.choose([keys[index] for index in chosen], ranks)
+            ranks = self._ranks(values, len(keys)) if given is None else given
+            members = self._keeper.choose([keys[at] for at in chosen], [ranks[at] for at in chosen])
             chosen = [index for index in chosen if keys[index] in members]
         if chosen is None:
             return keys, values, 0
@@ -93,6 +98,14 @@ class FrameMaker:
             [[column[index] for index in chosen] for column in values],
             len(keys) - len(chosen),
         )
+
+    def _ranks(self, values: Sequence[Sequence[Number | None]], rows: int) -> Sequence[float]:
+        """Return the value that rows rank by; of several, the largest share of its sum."""
+        columns = [[float(value or 0) for value in values[index]] for index in self._query.ranks]
+        if len(columns) < 2:  # noqa: PLR2004 - one needs no comparison
+            return columns[0] if columns else [0.0] * rows
+        shares = [[value / (sum(column) or 1.0) for value in column] for column in columns]
+        return list(map(max, *shares))
 
 
 def _shared(keys: Sequence[LabelValues]) -> list[LabelValues]:

@@ -13,6 +13,7 @@ from collectors.postgresql.settings import SettingsRunner
 from tests.fixtures.clients import connected
 from tests.fixtures.databases import NewDatabase, NewLogin
 from tests.fixtures.declared import asking
+from tests.fixtures.observing import observing
 from tests.fixtures.servers import NewPostgres, Pair
 from tests.fixtures.waiting import until
 
@@ -318,3 +319,24 @@ async def test_settings_are_those_of_the_server_and_not_of_our_session(new_postg
         }
         assert found.keys().isdisjoint(f"pg_settings_{name}" for name in ours), "not the server's but ours"
         assert len(found) > 200
+
+
+async def test_of_many_tables_those_come_that_lead_and_the_others_are_counted(
+    postgres18: ScratchPostgres, fresh_database: NewDatabase
+) -> None:
+    """The server chooses: by the largest share in any of the values that rank."""
+    database = await fresh_database(postgres18, template="template0")
+    make = "execute format('create table many%s as select 1 as a', i)"
+    await postgres18.psql(f"do $$ begin for i in 1..12 loop {make}; end loop; end $$", database)
+    await postgres18.psql("insert into many7 select generate_series(1, 5000)", database)
+    await postgres18.psql("analyze many7; insert into many9 select generate_series(1, 300)", database)
+    async with observing(postgres18, dbname=database, rows_max={"tables": 2}) as observer:
+        assert (await observer.up()).up
+
+        async def leaders() -> bool:
+            run = await observer.run("tables", database)
+            assert run.failure is None, run.failure
+            assert run.dropped == 10
+            return [key[2] for key in run.frames[0].keys] == ["many7", "many9"]
+
+        await until(leaders)
