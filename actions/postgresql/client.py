@@ -144,6 +144,8 @@ class PostgresActing:
         Cancelling the task asks the server to cancel it and waits until it has. A timeout of whatever kind is
         OutcomeUnknown; a lock that is not to be had is NotDone, again.
         """
+        if self.read_only:  # VACUUM and some others would run all the same
+            raise NotDone(f"{self.address}: this session only looks: the target has no `act` credentials")
         self._notices.clear()
         rows = await self._ask(sql, args, within, lock_timeout, transactional=False)
         await asyncio.sleep(0)  # the driver hands notices over in the loop's next round

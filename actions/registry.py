@@ -1,0 +1,24 @@
+"""All actions there are, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from actions.action import Action
+from actions.postgresql.analyze import Analyze
+from actions.postgresql.checkpoint import Checkpoint
+from actions.postgresql.freeze import Freeze
+from actions.postgresql.reload import Reload
+from actions.postgresql.vacuum import Vacuum
+
+
+def actions() -> Mapping[str, Action]:
+    """Return every action, in the order in which they are listed."""
+    every: tuple[Action, ...] = (
+        Vacuum(),
+        Analyze(),
+        Freeze(),
+        Checkpoint(),
+        Reload(),
+    )
+    return {action.info.name: action for action in every}
