@@ -14,6 +14,7 @@ from actions.run.grip import Elsewhere, Unreached
 from actions.run.progress import Progress
 
 UNDO_ATTEMPTS = 3
+UNDO_ORPHANS = 2
 
 
 async def compensate(course: Course, done: Progress) -> None:
@@ -38,7 +39,9 @@ async def _end(course: Course, done: Progress) -> None:
 async def _undo(course: Course, done: Progress, index: int) -> None:
     step = course.plan.steps[index]
     tries = [each for each in done.undo_of(index) if each.current]
-    if tries and (len(tries) >= UNDO_ATTEMPTS or not (tries[-1].may_stand or tries[-1].again)):
+    # What nobody lived to see the end of is no failure of the target's; still there is an end to it.
+    spent = len(tries) - min(sum(each.orphaned for each in tries), UNDO_ORPHANS)
+    if tries and (spent >= UNDO_ATTEMPTS or not (tries[-1].may_stand or tries[-1].again)):
         why = tries[-1].reason or "its outcome is not known"
         await course.ask_person(f"{step.name} could not be taken back: {why}; {_remains(course, done)}")
         return
