@@ -95,7 +95,7 @@ def second_source(sight: Sight) -> GuardResult:
 def _unknown(target: TargetSight) -> str:
     """Say what is not known of a target."""
     if target.up is None:
-        return f"nobody knows whether {target.name} is up; see `dbarchitect targets`"
+        return f"nobody knows whether {target.name} is up; see `dbarchitect status`"
     if not target.up:
         return f"{target.name} is down, or cannot be reached from here; that is not for this action to repair"
     if target.data_age_seconds is None:

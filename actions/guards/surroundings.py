@@ -51,7 +51,8 @@ def window(sight: Sight) -> GuardResult:
     if not 0 <= needed < math.inf:
         return refuse("window", "the plan does not say how long it takes; make a new one", **inputs)
     if left > 0 and needed <= left:
-        return allow("window", f"open for another {seconds(left)}", **inputs)
+        still = f"for another {seconds(left)}" if left < math.inf else "at any time"
+        return allow("window", f"open {still}", **inputs)
     # A second later none of those that are open now is counted as the next one.
     begin = next_opening(windows, sight.now + left + 1)
     return refuse("window", _closed(windows, left, needed, begin), **inputs, opens_at=begin)

@@ -9,6 +9,9 @@ from actions.guards.limits import GROWTH, LITTLE_BYTES, LITTLE_SECONDS
 from actions.guards.sight import Sight
 from actions.model import GuardResult, Identity, Json, Plan
 
+_MOVING = ("evidence", "prediction", "warnings", "summary", "reason")
+"""Fields that are not part of a plan's essence."""
+
 
 def identity(sight: Sight) -> GuardResult:
     """Refuse another server, database, timeline or role than the plan's."""
@@ -92,6 +95,6 @@ def _changed(planned: Plan, fresh: Plan | None) -> str:
 
 
 def _differences(planned: Plan, fresh: Plan) -> list[str]:
-    """Name what differs of all that a decision is bound to, and of what moves by itself."""
-    names = [field.name for field in dataclasses.fields(Plan)]
+    """Name what differs of all that a decision is bound to."""
+    names = [field.name for field in dataclasses.fields(Plan) if field.name not in _MOVING]
     return [name for name in names if getattr(planned, name) != getattr(fresh, name)]
