@@ -118,7 +118,7 @@ def _secrets(loaded: configuration.Loaded) -> tuple[list[Problem], list[Problem]
     problems: list[Problem] = []
     warnings: list[Problem] = []
     for index, target in enumerate(loaded.config.targets):
-        for place, reference in secrets_in(target.options):
+        for place, reference in (*secrets_in(target.options), *secrets_in(target.act, ("act",))):
             at = ("targets", index, *place)
             try:
                 reference.resolve()

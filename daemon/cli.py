@@ -17,6 +17,7 @@ from daemon.commands.alerts import alerts
 from daemon.commands.check import check
 from daemon.commands.demo import app as demo_app
 from daemon.commands.metrics import metrics
+from daemon.commands.policy import app as policy_app
 from daemon.commands.rules import app as rules_app
 from daemon.commands.status import status
 from daemon.commands.top import top
@@ -92,6 +93,7 @@ app.command()(alerts)
 app.command()(top)
 app.command()(metrics)
 app.add_typer(rules_app, name="rules")
+app.add_typer(policy_app, name="policy")
 app.add_typer(demo_app, name="demo")
 
 

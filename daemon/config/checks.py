@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from actions.model import Mode
 from collectors.registry import engines
 from collectors.secret_ref import SecretRef
 from collectors.strict_yaml import Document, Problem, did_you_mean
@@ -41,6 +42,30 @@ def of_targets(
                     (*at, "labels", label), f"{where(at)}.labels: {message}", "choose another name"
                 )
             )
+    return problems
+
+
+def of_acting(targets: Indexed, document: Document) -> list[Problem]:
+    """Return targets at which nobody is named who acts, and those at which that is the one who watches."""
+    problems = []
+    for index, target in targets:
+        act, watching = target.act, getattr(target.options, "user", None)
+        if act is None:
+            continue
+        at: Place = ("targets", index, "act")
+        message, hint = "", ""
+        if watching is None and (act.user or act.password):
+            message, hint = f"{target.engine} has no users", "take `user` and `password` away"
+        elif watching is not None and not act.user and act.mode in (Mode.APPROVE, Mode.AUTO):
+            message = f"mode {act.mode} needs the user who acts"
+            hint = "write user: and password: of a role of its own; see docs/policies.md"
+        elif watching is not None and act.user == watching:
+            message = f"{act.user!r} is the user who watches, and must not be able to act"
+            hint = "make a role of its own for it; see docs/policies.md"
+        elif act.password and not act.user:
+            message, hint = "a password without a user", "write user: too"
+        if message:
+            problems.append(document.problem((*at, "user"), f"{where(at)}: {message}", hint))
     return problems
 
 
@@ -92,14 +117,14 @@ def inline_secrets(targets: Indexed, config: Config, document: Document) -> list
         " `allow_inline_secrets: true` at the top permits it"
     )
     problems = []
-    for key in ("alertmanagers", "history"):
+    for key in ("alertmanagers", "history", "acting"):
         for place, reference in secrets_in(getattr(config, key), (key,)):
             if reference.inline:
                 problems.append(
                     document.problem(place, f"{where(place)}: a secret stands in this file", hint)
                 )
     for index, target in targets:
-        for place, reference in secrets_in(target.options):
+        for place, reference in (*secrets_in(target.options), *secrets_in(target.act, ("act",))):
             if reference.inline:
                 at: Place = ("targets", index, *place)
                 if at not in document.marks and ("targets", index, "dsn") in document.marks:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -14,12 +14,15 @@ from collectors.file_path import FOLDER
 from collectors.registry import engines
 from collectors.strict_yaml import Document, InvalidFile, Problem, did_you_mean
 from collectors.strict_yaml import read as read_yaml
-from daemon.config import checks, custom, rule_files
+from daemon.config import checks, custom, policy_doubts, policy_files, rule_files
+from daemon.config.acting import ActingSettings
 from daemon.config.judging import RulesSettings
 from daemon.config.known import known_of, with_custom
 from daemon.config.messages import empty_keys, problems_in
 from daemon.config.model import Config, DefaultSettings, TargetSettings
+from daemon.config.settings import Settings
 
+_Part = TypeVar("_Part", bound=Settings)
 _COMMON = frozenset(TargetSettings.model_fields) - {"options"}
 
 
@@ -76,30 +79,41 @@ class _Reader:
         builtin = {name: known_of(engine) for name, engine in engines().items()}
         probes, found = custom.read_all(config.metrics_files, self.document, builtin)
         self.problems += found
-        rules = self._rules() if "rules" in bad else config.rules
+        rules = (
+            self._readable(RulesSettings, "rules", {"builtin", "files"}) if "rules" in bad else config.rules
+        )
         groups, found = rule_files.read_all(rules, self.document)
         self.problems += found
-        self.problems += checks.of_targets(
-            targets, config.defaults, self.document, with_custom(builtin, probes)
-        )
+        acting = config.acting
+        if "acting" in bad:
+            acting = self._readable(ActingSettings, "acting", {"builtin", "policy_files", "commands"})
+        policies = policy_files.read_all(acting, self.document)
+        self.problems += policies.problems
+        known = with_custom(builtin, probes)
+        self.problems += checks.of_targets(targets, config.defaults, self.document, known)
+        self.problems += checks.of_acting(targets, self.document)
         self.warnings += checks.same_address(targets, self.document)
         if not bad & {"daemon", "http"}:
             self.problems += checks.of_daemon(config, self.document)
         if self.value.get("allow_inline_secrets") is not True:
             self.problems += checks.inline_secrets(targets, config, self.document)
-        return config.with_parts(tuple(target for _, target in targets), tuple(probes), groups)
+        whole = config.with_parts(
+            tuple(target for _, target in targets), tuple(probes), groups, policies.policies
+        )
+        self.warnings += (*policies.warnings, *policy_doubts.of_policies(whole, policies, known))
+        return whole
 
-    def _rules(self) -> RulesSettings:
-        """Return what can be read of `rules` when a part of it is wrong, so that its files are looked at."""
-        written = self.value.get("rules")
+    def _readable(self, model: type[_Part], name: str, keys: set[str]) -> _Part:
+        """Return what can be read of a part when some of it is wrong, so that its files are looked at."""
+        written = self.value.get(name)
         good: dict[str, Any] = {}
         if isinstance(written, dict):
-            for key in written.keys() & {"builtin", "files"}:
+            for key in written.keys() & keys:
                 part = {key: written[key]}
                 with contextlib.suppress(ValidationError):
-                    RulesSettings.model_validate(part, context=self.context)
+                    model.model_validate(part, context=self.context)
                     good |= part
-        return RulesSettings.model_validate(good, context=self.context)
+        return model.model_validate(good, context=self.context)
 
     def _frame(self) -> tuple[Config, set[str]]:
         """Return everything but the targets, and the parts of it that are wrong and left out."""

@@ -147,10 +147,10 @@ def _known_keys(model: type[BaseModel], loc: Place, more: Sequence[str]) -> list
     """Return the keys that are known where `loc` points."""
     current = model
     for part in loc[:-1]:
-        field = current.model_fields.get(str(part))
+        field = next((one for key, one in current.model_fields.items() if part in (key, one.alias)), None)
         inner = _model_in(field.annotation) if field else None
         current = inner or current
-    return [*current.model_fields, *more]
+    return [*(one.alias or key for key, one in current.model_fields.items()), *more]
 
 
 def _model_in(annotation: object) -> type[BaseModel] | None:

@@ -13,8 +13,10 @@ from pydantic import (
     field_validator,
 )
 
+from actions.policy import Policies
 from collectors.definition import ProbeDef
 from collectors.file_path import FilePath
+from daemon.config.acting import ActingSettings, ActSettings, Caps
 from daemon.config.judging import AlertmanagerSettings, HistorySettings, RulesSettings
 from daemon.config.listen import Listen, is_host_name, parse_listen
 from daemon.config.settings import Settings
@@ -149,6 +151,8 @@ class TargetSettings(CommonSettings):
     """Servers with one `cluster` belong together: a primary and its replicas."""
     labels: dict[LabelName, LabelValue] = Field(default_factory=dict)
     """Carried by every series of the target."""
+    act: ActSettings | None = None
+    """How far one may go here, and as whom; left out: plans are made, and cannot be carried out."""
     options: SerializeAsAny[BaseModel] = Field(exclude=True)
     """The engine's own keys, checked by `Engine.options`; they stand flat beside the others."""
 
@@ -176,12 +180,14 @@ class Config(Settings):
     alertmanagers: tuple[AlertmanagerSettings, ...] = ()
     """All of them get every alert."""
     history: HistorySettings = HistorySettings()
+    acting: ActingSettings = ActingSettings()
     targets: tuple[TargetSettings, ...]
     allow_inline_secrets: bool = False
     """Passwords in this file itself; for trying things out."""
 
     _custom_probes: tuple[ProbeDef, ...] = PrivateAttr(default=())
     _groups: tuple[Group, ...] = PrivateAttr(default=())
+    _policies: Policies = PrivateAttr(default=Policies())
 
     @field_validator("alertmanagers")
     @classmethod
@@ -201,11 +207,26 @@ class Config(Settings):
         """Return the rules that are judged by: packs, and `rules.files`."""
         return self._groups
 
+    @property
+    def policies(self) -> Policies:
+        """Return what alerts lead to: `acting.policy_files`, then the program's own."""
+        return self._policies
+
+    @property
+    def caps(self) -> Caps:
+        """Return how far policies may go at each target."""
+        return Caps(self.acting.shadow, {one.name: one.act for one in self.targets})
+
     def with_parts(
-        self, targets: tuple[TargetSettings, ...], probes: tuple[ProbeDef, ...], groups: tuple[Group, ...]
+        self,
+        targets: tuple[TargetSettings, ...],
+        probes: tuple[ProbeDef, ...],
+        groups: tuple[Group, ...],
+        policies: Policies,
     ) -> Config:
         """Return the same configuration with these targets, and with what its other files hold."""
         copy = self.model_copy(update={"targets": targets})
         copy._custom_probes = probes  # noqa: SLF001 - its own class
         copy._groups = groups  # noqa: SLF001
+        copy._policies = policies  # noqa: SLF001
         return copy

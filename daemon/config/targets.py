@@ -30,7 +30,7 @@ def target_of(settings: TargetSettings, defaults: DefaultSettings) -> Target:
 
 def dump(config: Config) -> str:
     """Return the configuration as YAML that `load` reads back equal; inline secrets are masked."""
-    whole = config.model_dump(mode="json", exclude_none=True)
+    whole = config.model_dump(mode="json", exclude_none=True, by_alias=True)
     whole["targets"] = [
         common | settings.options.model_dump(mode="json", exclude_none=True)
         for common, settings in zip(whole["targets"], config.targets, strict=True)

@@ -33,13 +33,16 @@ def all_keys() -> set[tuple[str, str]]:
     models = set(models_in(Config))
     for engine in engines().values():
         models |= set(models_in(engine.options))
-    return {(model.__name__, key) for model in models for key in model.model_fields}
+    return {
+        (model.__name__, field.alias or key) for model in models for key, field in model.model_fields.items()
+    }
 
 
 def without_the_stops(text: str) -> str:
     """Every key that is off, switched on; of a key that then stands twice the second stays."""
     text = re.sub(r"^#(?=[^ \n#]| {2,}[\w-])", "", text, flags=re.MULTILINE)
-    text = text.replace("  collect: {}\n", "").replace("metrics_files: []\n", "")
+    for twice in ("  collect: {}\n", "metrics_files: []\n", "  store: sqlite\n", "  commands: {}\n"):
+        text = text.replace(twice, "")
     header, _, body = text.partition("\ndaemon:\n")
     assert header
     return f"daemon:\n{body}"
@@ -73,7 +76,17 @@ def test_what_it_shows_as_default_is_the_default(tmp_path: Path) -> None:
     small = tmp_path / "small.yaml"
     small.write_text("targets: [{name: a, engine: postgresql}]\n")
     plain = configuration.load(small)
-    parts = ("daemon", "http", "exposition", "defaults", "metrics_files", "rules", "alertmanagers", "history")
+    parts = (
+        "daemon",
+        "http",
+        "exposition",
+        "defaults",
+        "metrics_files",
+        "rules",
+        "alertmanagers",
+        "history",
+        "acting",
+    )
     for part in (*parts, "allow_inline_secrets"):
         assert getattr(config, part) == getattr(plain, part), part
 
@@ -82,7 +95,7 @@ def test_the_keys_that_are_off_can_be_switched_on(tmp_path: Path) -> None:
     text = without_the_stops(EXAMPLE.read_text())
     for key in ("cert_file", "tokens", "- /etc/dbarchitect/metrics/*.yaml", "    engine: postgresql"):
         assert re.search(rf"^ *{re.escape(key)}", text, re.MULTILINE), key
-    for folder in (tmp_path / "metrics", tmp_path / "rules"):
+    for folder in (tmp_path / "metrics", tmp_path / "rules", tmp_path / "policies"):
         folder.mkdir()
     for name in ("tls.crt", "tls.key", "client.crt", "client.key", "ca.crt", "shop.yaml"):
         (tmp_path / name).write_text(
@@ -95,6 +108,8 @@ def test_the_keys_that_are_off_can_be_switched_on(tmp_path: Path) -> None:
     assert [token.name for token in config.http.tokens] == ["prometheus"]
     assert config.http.tls is not None
     assert [probe.name for probe in config.custom_probes] == ["shop_orders"]
+    assert config.acting.store.postgresql is not None
+    assert config.acting.commands["move_address"].engine == "postgresql"
     assert config.defaults.collect["buffercache_summary"] is True
 
 
