@@ -295,6 +295,7 @@ async def test_a_superuser_is_spared_unless_allowed(server: ScratchPostgres) -> 
     async with connected(server, server_settings={"application_name": "root_at_work"}) as one:
         await one.execute("begin")
         await one.execute("select 1")
+        await asyncio.sleep(0.05)
         async with acting(server) as session:
             refused = await refusal(TERMINATE, session, application="root_at_work", **IDLE)
             assert "a superuser's" in refused.reason
@@ -377,6 +378,7 @@ async def test_missing_grants_are_named_with_the_sql_that_gives_them(
             assert await one.fetchval("select 1") == 1
             await server.psql(f"grant pg_signal_backend to {actor.user}")
             await one.execute("select 1")
+            await asyncio.sleep(0.05)
             await carried_out(TERMINATE, await planned(TERMINATE, session, user=app.user, **IDLE), session)
 
 
@@ -386,6 +388,7 @@ async def test_a_superuser_s_session_needs_a_superuser(server: ScratchPostgres, 
     async with connected(server, server_settings={"application_name": "root_at_work"}) as one:
         await one.execute("begin")
         await one.execute("select 1")
+        await asyncio.sleep(0.05)
         async with acting(server, login=actor) as session:
             refused = await refusal(TERMINATE, session, application="root_at_work", superusers=True, **IDLE)
     assert "only a superuser may signal it" in refused.reason
