@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from actions.command.model import Command
 from actions.command.model import Name as CommandName
 from actions.model import Mode
-from collectors.postgresql.options import TlsOptions
+from collectors.postgresql.options import PostgresOptions, TlsOptions
 from collectors.secret_ref import SecretRef
 from daemon.config.settings import Settings
 from daemon.config.values import AbsolutePath, Count
@@ -37,7 +37,21 @@ class StoreServerSettings(Settings):
             raise ValueError("host names several servers: name the one that can be written to")
         if bool(self.tls.cert_file) != bool(self.tls.key_file):
             raise ValueError("tls.cert_file and tls.key_file belong together")
+        if self.options.on_socket and self.tls.mode not in (None, "disable", "prefer"):
+            raise ValueError(f"tls.mode: {self.tls.mode} is not possible on a UNIX socket")
         return self
+
+    @property
+    def options(self) -> PostgresOptions:
+        """Return where it is as those who connect take it."""
+        return PostgresOptions.model_construct(
+            host=self.host,
+            port=self.port,
+            user=self.user,
+            password=self.password,
+            dbname=self.dbname,
+            tls=self.tls,
+        )
 
 
 class StoreSettings(Settings):

@@ -95,6 +95,9 @@ def test_the_store_may_be_a_server(tmp_path: Path) -> None:
         "dbarchitect",
         "require",
     )
+    assert server.options.address == "db9:5432/dbarchitect"
+    assert server.options.tls_mode == "require"
+    assert server.options.password == server.password
     assert loaded(tmp_path, TARGET + "acting: {store: sqlite}\n").acting.store.postgresql is None
 
 
@@ -108,6 +111,7 @@ def test_the_store_may_be_a_server(tmp_path: Path) -> None:
         ("acting: {store: {postgresql: {prot: 1}}}\n", "postgresql.prot: unknown key\n    hint: did you mean 'port'?"),
         ("acting: {store: {postgresql: {host: 'a,b'}}}\n", "host names several servers"),
         ("acting: {store: {postgresql: {tls: {cert_file: a}}}}\n", "tls.cert_file and tls.key_file belong together"),
+        ("acting: {store: {postgresql: {host: /run/x, tls: {mode: require}}}}\n", "not possible on a UNIX socket"),
         ("acting: {store: {postgresql: {password: hunter2}}}\n", "postgresql.password: a secret stands in this file"),
         ("acting: {store: {postgresql: {port: 0}}}\n", "greater than or equal to 1"),
         ("acting: {stop_file: STOP}\n", "acting.stop_file: should be a whole path"),
