@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -101,5 +102,5 @@ def said(error: Exception) -> str:
 
 
 def _heard(task: asyncio.Task[Any]) -> None:
-    if not task.cancelled():
+    with contextlib.suppress(asyncio.CancelledError):
         task.exception()

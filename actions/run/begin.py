@@ -57,12 +57,11 @@ def _unfit(course: Course) -> str:
 
 async def _allowed(course: Course, session: ActingSession) -> bool:
     """Ask the guards, then measure; write down both, or refuse."""
+    results: Sequence[GuardResult] | Refusal
     before: Mapping[str, float] = {}
     try:
         async with asyncio.timeout(course.parts.patience.look):
-            results = await _judged(course, session)
-            if not isinstance(results, Refusal):
-                before = await course.action.measure(course.plan, session)
+            results, before = await _seen(course, session)
     except (NotOwner, StoreUnavailable):
         raise
     except (NotDone, OutcomeUnknown, TimeoutError) as error:
@@ -76,6 +75,15 @@ async def _allowed(course: Course, session: ActingSession) -> bool:
     await course.ledger.write(RecordKind.GUARDS, {"stage": "session", "results": as_jsons(results)})
     await course.ledger.write(RecordKind.MEASURED, {"when": "before", "values": dict(before)})
     return True
+
+
+async def _seen(
+    course: Course, session: ActingSession
+) -> tuple[Sequence[GuardResult] | Refusal, Mapping[str, float]]:
+    results = await _judged(course, session)
+    if isinstance(results, Refusal):
+        return results, {}
+    return results, await course.action.measure(course.plan, session)
 
 
 async def _judged(course: Course, session: ActingSession) -> Sequence[GuardResult] | Refusal:

@@ -21,14 +21,13 @@ async def settle(parts: Parts, execution: Execution, how: How, who: str, note: s
     done = await ledger.progress()
     stopped = parts.switch.stopped(execution.plan.target, execution.plan.action)
     sent: dict[str, Json] = {"by_hand": how, "note": note}
-    match how:
-        case "resume":
-            await _move(parts, ledger, done.asked_from or State.RUNNING, sent, who)
-        case "revert":
-            sent |= {"despite_stop": bool(stopped)}
-            await _move(parts, ledger, State.COMPENSATING, sent, who)
-        case "mark_done" | "mark_not_done":
-            await _mark(parts, ledger, done, how == "mark_done", who, note)
+    if how == "resume":
+        await _move(parts, ledger, done.asked_from, sent, who)
+    elif how == "revert":
+        sent |= {"despite_stop": bool(stopped)}
+        await _move(parts, ledger, State.COMPENSATING, sent, who)
+    else:
+        await _mark(parts, ledger, done, how == "mark_done", who, note)
     return ledger.execution.state
 
 

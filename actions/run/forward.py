@@ -17,6 +17,7 @@ from actions.run.grip import Elsewhere, Unreached
 from actions.run.ledger import plain
 from actions.run.progress import Progress
 
+NO_ATTEMPT = "the journal has no attempt of it, though one was begun: look at the target"
 log = structlog.get_logger()
 
 
@@ -24,7 +25,7 @@ async def forward(course: Course, done: Progress) -> None:
     """Do what follows the last attempt."""
     last = done.last
     if last is None:
-        await attempt(course, done, 0, 1)
+        await course.ask_person(NO_ATTEMPT)
     elif last.outcome is None:
         await course.ledger.move(
             State.RESOLVING, RecordKind.MOVED, {}, reason="an attempt was begun, and nobody saw its end"
@@ -47,7 +48,7 @@ async def attempt(course: Course, done: Progress, index: int, number: int) -> No
     try:
         session = await course.grip.session()
     except Elsewhere as error:
-        await course.ask_person(str(error))
+        await (course.ask_person(str(error)) if done.standing else course.retreat(done, str(error)))
         return
     except Unreached as error:
         log.info("step.waits", execution=course.execution.id, step=step.name, reason=str(error))

@@ -49,7 +49,7 @@ class Progress:
     baseline: Mapping[str, float] = field(default_factory=dict)
     despite_stop: bool = False
     """A person who knew that everything is stopped had it taken back all the same."""
-    asked_from: State | None = None
+    asked_from: State = State.RUNNING
     """Where it stood when a person was last asked."""
 
     @property
@@ -144,17 +144,15 @@ def _intended(record: Record) -> Attempt:
 
 
 def _settle(attempts: Sequence[Attempt], record: Record) -> None:
-    for attempt in reversed(attempts):
-        if (attempt.step, attempt.number) == (record.step, record.attempt):
-            body = record.body
-            if body.get("by") != BY_READ_BACK:
-                attempt.orphaned = False
-                attempt.late = bool(body.get("late", False))
-            attempt.outcome = Outcome(body["outcome"])
-            attempt.evidence = body.get("evidence", {})
-            attempt.reason = str(body.get("reason", ""))
-            attempt.again = bool(body.get("again", False))
-            return
+    body = record.body
+    attempt = next(each for each in attempts if (each.step, each.number) == (record.step, record.attempt))
+    if body.get("by") != BY_READ_BACK:
+        attempt.orphaned = False
+        attempt.late = bool(body.get("late", False))
+    attempt.outcome = Outcome(body["outcome"])
+    attempt.evidence = body.get("evidence", {})
+    attempt.reason = str(body.get("reason", ""))
+    attempt.again = bool(body.get("again", False))
 
 
 def _sent(found: Progress, body: Mapping[str, Any]) -> None:

@@ -13,7 +13,7 @@ from actions.model import Json, Outcome, RecordKind, State, Step, StepKind
 from actions.ports import ActingSession
 from actions.run.attempt import said
 from actions.run.course import Course, attempts_allowed
-from actions.run.forward import attempt
+from actions.run.forward import NO_ATTEMPT, attempt
 from actions.run.grip import Elsewhere, Unreached
 from actions.run.ledger import plain
 from actions.run.progress import BY_READ_BACK, Attempt, Progress
@@ -25,8 +25,8 @@ async def resolve(course: Course, done: Progress) -> None:
     """Find out, or wait a little and be called again, or ask a person when it takes too long."""
     course.ledger.entitled()
     last = done.last
-    if last is None or last.outcome in {Outcome.OK, Outcome.FAILED_CLEAN}:
-        await course.ledger.move(State.RUNNING, RecordKind.MOVED, {}, reason="")
+    if last is None:
+        await course.ask_person(NO_ATTEMPT)
         return
     step = course.plan.steps[last.step]
     if step.kind is StepKind.ONCE:
@@ -74,7 +74,7 @@ async def _ask_target(course: Course, done: Progress, last: Attempt, session: Ac
             await course.ask_person(reason, plain(read.evidence))
         case "done":
             await _settle(course, Outcome.OK, read)
-        case "not_done":
+        case _:
             await course.ledger.write(RecordKind.READ_BACK, _told(read))
             if await _cleaned(course, done, last, session):
                 await _settle(course, Outcome.FAILED_CLEAN, read)

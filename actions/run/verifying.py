@@ -81,7 +81,7 @@ def _after(course: Course, done: Progress, seen: _Seen, *, measured: bool) -> tu
             return State.SUCCEEDED, f"verified: {seen.verdict}"
         case Verdict.WORSE:
             return _taken_back(course, done, "it made things worse")
-        case Verdict.INCONCLUSIVE:
+        case _:
             return _inconclusive(course, done, seen, measured=measured)
 
 

@@ -506,6 +506,23 @@ def test_f53_another_server_between_two_steps_is_not_worked_on() -> None:
     virtually(test())
 
 
+def test_f53_another_server_right_before_the_first_step_is_refused() -> None:
+    async def test() -> None:
+        stage = await Stage.of(step())
+
+        def fails_over(moment: str, record: Any) -> None:
+            if moment == "after" and record.kind is RecordKind.MEASURED:
+                stage.target.identity = replace(stage.target.identity, timeline=2)
+                _break(stage)
+
+        stage.store.on_write = fails_over
+        assert await stage.carry_out() is State.REFUSED
+        assert "timeline 2 instead of 1" in stage.execution.reason
+        assert stage.target.landed == []
+
+    virtually(test())
+
+
 def test_results_of_earlier_steps_reach_later_ones() -> None:
     async def test() -> None:
         stage = await Stage.of(step("one", arguments={"size": 70}), step("two"))

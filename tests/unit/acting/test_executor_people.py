@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from actions.errors import NotDone, NotOwner
-from actions.model import RecordKind, State, StepKind, Verification
+from actions.model import RecordKind, Scope, State, StepKind, Verification
 from actions.recovery import Recovery
 from actions.run.by_hand import How
 from tests.fixtures.acting import approved, step, virtually
@@ -285,6 +286,8 @@ def test_nothing_is_undone_while_another_works_in_its_scope() -> None:
     async def test() -> None:
         stage = await Stage.of(step("one", arguments=SMALLER))
         await stage.carry_out()
+        elsewhere = replace(stage.action.made(), scope=Scope(cluster="c2"))
+        await approved(stage.store, elsewhere, "e3", state=State.NEEDS_HUMAN)
         await approved(stage.store, stage.action.made(), "e2")
         stage.target.then("one", "slow")
         async with asyncio.TaskGroup() as group:

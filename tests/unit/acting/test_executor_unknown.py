@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from actions.model import Outcome, RecordKind, State, StepKind
-from tests.fixtures.acting import step, virtually
+from tests.fixtures.acting import Killed, step, virtually
 from tests.fixtures.fake_target import Answer, How
 from tests.fixtures.stage import Stage
 
@@ -178,6 +178,35 @@ def test_a_defect_of_an_action_leaves_the_outcome_unknown() -> None:
         stage.target.then("shrink", "defect")
         assert await stage.carry_out() is State.NEEDS_HUMAN
         assert stage.records(RecordKind.OUTCOME)[0].body["reason"] == "a defect of the action"
+
+    virtually(test())
+
+
+@pytest.mark.parametrize("state", [State.RUNNING, State.RESOLVING])
+def test_a_journal_without_the_attempt_that_was_begun_is_left_to_a_person(state: State) -> None:
+    async def test() -> None:
+        stage = await Stage.of(step())
+        stage.alter(state=state, epoch=1)
+        assert await stage.recover() is State.NEEDS_HUMAN
+        assert "the journal has no attempt of it" in stage.execution.reason
+        assert stage.target.landed == []
+
+    virtually(test())
+
+
+def test_what_ends_the_process_is_no_outcome() -> None:
+    async def test() -> None:
+        stage = await Stage.of(step())
+        operations = stage.action.operations
+
+        async def perform(_: Any) -> Any:
+            raise Killed
+
+        both = {"do": replace(operations["do"], perform=perform)}
+        stage.action.__class__ = type("Odd", (type(stage.action),), {"operations": both, "__slots__": ()})
+        with pytest.raises(Killed):
+            await stage.carry_out()
+        assert stage.kinds()[-1] == "intent"
 
     virtually(test())
 
