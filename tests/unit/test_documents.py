@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,14 @@ import pytest
 import typer.main
 import yaml
 
+from actions.policies.load import load as load_policies
 from collectors.foreign_formats import load_any
 from collectors.model import MetricDef
 from collectors.registry import engines
 from daemon import config
 from daemon.catalogue import catalogue
 from daemon.cli import app
+from daemon.config import policy_files
 from daemon.own_metrics import own_metrics
 from rules.load import load
 from rules.testing import read, run
@@ -159,6 +162,9 @@ def test_every_piece_of_configuration_loads(body: str, tmp_path: Path) -> None:
         return
     if "tests" in parsed:
         assert run(read("rules.test.yaml", body), load({"rules.yaml": rules_before(body)})) == []
+        return
+    if "policies" in parsed:
+        assert load_policies({"policies.yaml": body}, policy_files.catalogue({}), time.time())
         return
     if "targets" not in parsed:
         path.write_text(path.read_text() + "\ntargets: [{name: any, engine: host}]\n")
