@@ -9,6 +9,7 @@ from actions.postgresql.analyze import Analyze
 from actions.postgresql.checkpoint import Checkpoint
 from actions.postgresql.freeze import Freeze
 from actions.postgresql.reload import Reload
+from actions.postgresql.set_parameter import SetParameter
 from actions.postgresql.vacuum import Vacuum
 
 
@@ -20,5 +21,6 @@ def actions() -> Mapping[str, Action]:
         Freeze(),
         Checkpoint(),
         Reload(),
+        SetParameter(),
     )
     return {action.info.name: action for action in every}

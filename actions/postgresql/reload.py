@@ -21,7 +21,7 @@ from actions.model import (
 from actions.ports import Asked
 from actions.postgresql import fitness, planning
 from actions.postgresql.client import PostgresActing
-from actions.postgresql.configuration import may_not_reload, mistakes, reload
+from actions.postgresql.configuration import may_not_reload, mistakes, reload, waiting_for_restart
 
 INFO = ActionInfo(
     name="postgresql.reload",
@@ -88,6 +88,7 @@ class Reload:
                 on_inconclusive=Inconclusive.KEEP,
                 text=INFO.verification,
             ),
+            warnings=await waiting_for_restart(session),
         )
 
     async def check(self, plan: Plan, session: PostgresActing) -> Sequence[GuardResult]:
