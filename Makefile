@@ -14,7 +14,7 @@ BIN := .venv/bin
 COMPILE = $(BIN)/uv --no-config pip compile pyproject.toml --quiet --universal --python-version 3.11 \
 	--generate-hashes --annotation-style line --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" $(UPGRADE)
 
-.PHONY: help demo test lint format venv servers lock docs bench-collect bench-history bench-rules clean
+.PHONY: help demo test lint format venv servers lock docs bench-collect bench-history bench-rules mutate clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ bench-history: .venv/.test ## which engine keeps the history best; DuckDB comes 
 
 bench-rules: .venv/.test servers ## what judging costs, and Prometheus on the same series (ARGS="--quick")
 	@$(BIN)/python -m tests.bench.rules $(ARGS)
+
+mutate: .venv/.test ## change the code that safe acting rests on, count what tests notice (ARGS="guards --show")
+	@$(BIN)/python -m tests.mutate --jobs $(JOBS) $(ARGS)
 
 clean: ## remove the environment, the unpacked servers and all caches
 	rm -rf .venv .servers .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build

@@ -138,20 +138,18 @@ def allows(sight: Sight) -> bool:
 
 def without(sight: Sight) -> list[Sight]:
     """Return what is left when one thing is not known any more, for each thing that may be unknown."""
-    gone: list[dict[str, Any]] = [
-        {field: value}
-        for field, value in {
-            "leader_seconds": None,
-            "target": None,
-            "cluster_targets": (),
-            "targets_total": 0,
-            "identity": None,
-            "fresh": None,
-            "approvals": (),
-            "breaker_acknowledged_at": {},
-            "symptom_firing": None,
-        }.items()
-    ]
+    nothing: dict[str, Any] = {
+        "leader_seconds": None,
+        "target": None,
+        "cluster_targets": (),
+        "targets_total": 0,
+        "identity": None,
+        "fresh": None,
+        "approvals": (),
+        "breaker_acknowledged_at": {},
+        "symptom_firing": None,
+    }
+    gone: list[dict[str, Any]] = [{field: value} for field, value in nothing.items()]
     if sight.target is not None:
         unknown: dict[str, Any] = {
             "up": None,

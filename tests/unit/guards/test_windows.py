@@ -113,6 +113,20 @@ def test_a_window_at_midnight_opens_although_midnight_does_not_exist_that_day() 
     assert closes_in(windows, utc("2022-03-26 22:00:00")) == 3600
 
 
+def test_a_change_is_found_to_the_second() -> None:
+    # Until 1972 Monrovia was 44 minutes and 30 seconds behind; on 7 January the clocks went on by that much.
+    windows = [window("00:00-02:00", "Africa/Monrovia")]
+    assert opening(windows, "1972-01-06 12:00:00") == "1972-01-07 00:44:30"
+    assert closes_in(windows, utc("1972-01-07 00:44:30")) == 2 * 3600 - 2670
+    assert closes_in(windows, utc("1972-01-07 00:44:29")) == 0
+
+
+def test_a_window_of_nearly_a_day_is_still_open_where_it_is_yesterday() -> None:
+    # Tuesday 02:00 UTC is Monday 16:00 in Honolulu.
+    windows = [window("18:00-17:00", "Pacific/Honolulu", "sun")]
+    assert closes_in(windows, utc("2026-11-24 02:00:00")) == 3600
+
+
 def test_the_day_is_that_of_the_zone() -> None:
     # In Auckland it is Tuesday while it is Monday in UTC.
     assert (
