@@ -93,7 +93,8 @@ class _Reader:
             self.warnings.append(Problem(document.file, 0, 0, "there are no policies in the file"))
             return ()
         if not isinstance(whole, dict) or "policies" not in whole:
-            near = next((key for key in whole if did_you_mean(key, ["policies"])), "") if whole else ""
+            keys = whole if isinstance(whole, dict) else ()
+            near = next((key for key in keys if did_you_mean(key, ["policies"])), "")
             hint = (
                 f"is {near!r} meant to be 'policies'?" if near else "write `policies:`, and a list below it"
             )
