@@ -27,7 +27,7 @@ def approval(sight: Sight) -> GuardResult:
     return refuse(
         "approval",
         f"class {execution.plan.action_class} needs {needed} approvals, {missing} are missing{why};"
-        f" `dbarchitect approve {execution.id}`",
+        f" `dbarchitect plan approve {execution.id}`",
         **inputs,
     )
 
