@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from actions.action import Action
 from actions.postgresql.analyze import Analyze
+from actions.postgresql.autovacuum_settings import AutovacuumSettings
 from actions.postgresql.checkpoint import Checkpoint
 from actions.postgresql.freeze import Freeze
 from actions.postgresql.reload import Reload
@@ -21,6 +22,7 @@ def actions() -> Mapping[str, Action]:
         Freeze(),
         Checkpoint(),
         Reload(),
+        AutovacuumSettings(),
         SetParameter(),
     )
     return {action.info.name: action for action in every}

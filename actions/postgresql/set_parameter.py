@@ -47,8 +47,8 @@ INFO = ActionInfo(
     help=(
         "Sets one parameter in postgresql.auto.conf by ALTER SYSTEM, reloads, and reads it back. Only "
         "parameters from a list, that take effect without a restart, and within bounds. Never restarts; what "
-        "waits for one is reported. Undo writes back what postgresql.auto.conf said before, to the letter, or "
-        "takes the line out."
+        "waits for one is reported. Undo writes back what postgresql.auto.conf said before, to the letter, "
+        "or takes the line out."
     ),
     parameters=(
         Parameter(

@@ -56,6 +56,8 @@ class Table:
     """Whether our role may VACUUM and ANALYZE it."""
     owned: bool
     """Whether our role may ALTER it."""
+    rows: float
+    """As last counted by VACUUM or ANALYZE: what autovacuum's scale factors apply to; 0 when never."""
     live: int
     dead: int
     changed: int
@@ -192,6 +194,7 @@ with setting as (
       or (pg_catalog.pg_has_role(d.datdba, 'USAGE') and not c.relisshared)
       {maintain}) as maintainable,
     pg_catalog.pg_has_role(c.relowner, 'USAGE') as owned,
+    greatest(c.reltuples, 0)::float8 as rows,
     pg_catalog.pg_stat_get_live_tuples(c.oid) as live,
     pg_catalog.pg_stat_get_dead_tuples(c.oid) as dead,
     pg_catalog.pg_stat_get_mod_since_analyze(c.oid) as changed,
