@@ -9,7 +9,7 @@ from importlib.resources import files
 
 from actions.action import ActionInfo
 from actions.policies.fields import Fields
-from actions.policies.reach import contradiction, hidden_by
+from actions.policies.reach import Earlier, contradiction
 from actions.policies.reading import read
 from actions.policies.windows import changed_days, length_minutes
 from actions.policy import Policies, Policy
@@ -128,13 +128,15 @@ class _Reader:
 
 def _check_reach(reader: _Reader) -> None:
     """Note policies that no alert can reach; hiding one of the program's own is a person's right."""
-    for number, (policy, fields) in enumerate(reader.found):
+    earlier = Earlier()
+    for policy, fields in reader.found:
         label = contradiction(policy)
         if label:
             hint = "a policy holds when all its matchers fit"
             fields.wrong("match", f"no value of {label!r} fits all matchers, so it never matches", hint)
             continue
-        other = hidden_by(policy, [earlier for earlier, _ in reader.found[:number]])
+        other = earlier.hiding(policy)
+        earlier.add(policy)
         if other:
             message = f"never matches: {other.name!r} at {other.place} comes first and takes all its alerts"
             fields.wrong("match", message, "the first that matches wins: put the narrower one first")

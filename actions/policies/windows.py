@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from functools import cache
+from functools import cache, lru_cache
 from itertools import pairwise
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -50,8 +50,14 @@ def zone_of(fields: Fields, key: str = "zone") -> str:
 
 def changed_days(window: Window, now: float) -> list[tuple[date, int]]:
     """Return the days of the next year on which a window is longer or shorter, with the minutes."""
+    return list(
+        _changed_days(window, datetime.fromtimestamp(now, UTC).astimezone(ZoneInfo(window.zone)).date())
+    )
+
+
+@lru_cache(maxsize=1024)
+def _changed_days(window: Window, first: date) -> tuple[tuple[date, int], ...]:
     zone = ZoneInfo(window.zone)
-    first = datetime.fromtimestamp(now, UTC).astimezone(zone).date()
     days = [first + timedelta(days=ahead) for ahead in range(AHEAD_DAYS)]
     near = dict.fromkeys(
         day
@@ -60,7 +66,7 @@ def changed_days(window: Window, now: float) -> list[tuple[date, int]]:
         for day in (before, after)
     )
     gained = ((day, _gain(window, day, zone)) for day in near if DAYS[day.weekday()] in window.days)
-    return [(day, minutes) for day, minutes in gained if minutes]
+    return tuple((day, minutes) for day, minutes in gained if minutes)
 
 
 def meets(schedule: Schedule, windows: Sequence[Window], now: float) -> bool:

@@ -11,7 +11,7 @@ from actions.model import Mode
 from actions.policies.decide import decide
 from actions.policies.load import LoadedPolicies, load
 from actions.policies.matchers import BadMatcher, fits, parse, written
-from actions.policies.reach import contradiction, takes_all
+from actions.policies.reach import Earlier, contradiction, takes_all
 from actions.policy import Match, Policies, Policy, Schedule
 from collectors.strict_yaml import InvalidFile, dump
 from rules.model import Place
@@ -120,6 +120,18 @@ def test_what_is_called_unreachable_is_never_reached(earlier: Policy, later: Pol
                     if matches(later, {"x": x, "y": y}, source, target):
                         assert not never
                         assert matches(earlier, {"x": x, "y": y}, source, target)
+
+
+@settings(max_examples=1000, deadline=None)
+@given(st.lists(ONE, max_size=4), ONE)
+def test_the_index_of_earlier_policies_overlooks_none(earlier: list[Policy], later: Policy) -> None:
+    possible = [one for one in earlier if not contradiction(one)]
+    known = Earlier()
+    for one in possible:
+        known.add(one)
+    if not contradiction(later):
+        hiding = [one for one in possible if takes_all(one, later)]
+        assert known.hiding(later) == (hiding[0] if hiding else None)
 
 
 @MANY

@@ -7,7 +7,7 @@ import pytest
 from actions.model import Mode
 from actions.policies.decide import MODES, covers, decide, effective, names_target
 from actions.policies.matchers import fits, parse, written
-from actions.policies.reach import hidden_by
+from actions.policies.reach import Earlier
 from actions.policy import Match, Policies, Policy, Schedule
 from rules.model import Place
 
@@ -15,6 +15,13 @@ from rules.model import Place
 def policy(name: str, *matchers: str, **more: object) -> Policy:
     more = {"mode": Mode.AUTO, "action": "postgresql.vacuum", **more}
     return Policy(name=name, place=Place("f", 1, 1), matches=tuple(parse(one) for one in matchers), **more)  # type: ignore[arg-type]
+
+
+def hidden_by(later: Policy, earlier: list[Policy]) -> Policy | None:
+    known = Earlier()
+    for one in earlier:
+        known.add(one)
+    return known.hiding(later)
 
 
 @pytest.mark.parametrize(
@@ -190,3 +197,11 @@ def test_source_and_targets_count_too(
 ) -> None:
     other = hidden_by(policy("two", 'a="1"', **then), [policy("one", 'a="1"', **first)])
     assert (other is not None) is hidden
+
+
+def test_of_several_policies_that_hide_one_the_first_is_named() -> None:
+    earlier = [policy("a", 'x="2"'), policy("b", 'x=~"1|3"'), policy("c", 'y=~"1.*"'), policy("d", 'x="1"')]
+    hiding = hidden_by(policy("e", 'x="1"', 'y="12"'), earlier)
+    assert hiding is earlier[1]
+    assert hidden_by(policy("e", 'x="4"', 'y="12"'), earlier) is earlier[2]
+    assert hidden_by(policy("e", 'x="4"'), earlier) is None
