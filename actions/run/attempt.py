@@ -15,6 +15,9 @@ from actions.run.ledger import plain
 LOOK_SECONDS = 0.5
 """How often a step that can be cancelled looks whether everything is told to stop."""
 
+LATE_SHARE = 0.05
+"""What ends without an answer in this last part of its time counts as late."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
@@ -66,6 +69,8 @@ async def perform(
     if not task.done():
         task.cancel()
         shutdown |= await _interrupted(task, cancel_seconds)
+    # A server that has the same deadline ends it about when we would have.
+    late |= loop.time() >= until - deadline_seconds * LATE_SHARE
     return _known(task, why, late=late, shutdown=shutdown)
 
 

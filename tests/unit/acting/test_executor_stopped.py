@@ -8,27 +8,12 @@ from typing import Any
 
 import pytest
 
-from actions.errors import NotOwner, StoreUnavailable
 from actions.model import OnStop, RecordKind, State, StepKind
-from actions.ports import Tag
-from tests.fixtures.acting import FakeLease, freeze, step, virtually
-from tests.fixtures.fake_target import Backend
-from tests.fixtures.memory_store import Moment
+from tests.fixtures.acting import step, virtually
 from tests.fixtures.stage import Stage
 
 SMALLER = {"size": 50}
 STOP = "somebody said stop"
-
-
-def _at(stage: Stage, kind: RecordKind, moment: Moment, do: Callable[[], Any], *, step: int = 0) -> None:
-    """Do something at the first write of a kind."""
-
-    def hook(now: Moment, record: Any) -> None:
-        if (now, record.kind, record.step) == (moment, kind, step):
-            stage.store.on_write = None
-            do()
-
-    stage.store.on_write = hook
 
 
 def _stop(stage: Stage) -> Callable[[], None]:
@@ -38,7 +23,7 @@ def _stop(stage: Stage) -> Callable[[], None]:
 def test_f37_stopped_while_it_is_claimed_it_is_cancelled() -> None:
     async def test() -> None:
         stage = await Stage.of(step())
-        _at(stage, RecordKind.CLAIMED, "after", _stop(stage))
+        stage.at(RecordKind.CLAIMED, "after", _stop(stage))
         assert await stage.carry_out() is State.CANCELLED
         assert stage.execution.reason == STOP
         assert stage.target.landed == []
@@ -49,7 +34,7 @@ def test_f37_stopped_while_it_is_claimed_it_is_cancelled() -> None:
 def test_f37_stopped_while_guards_are_asked_nothing_is_begun() -> None:
     async def test() -> None:
         stage = await Stage.of(step())
-        _at(stage, RecordKind.MEASURED, "after", _stop(stage))
+        stage.at(RecordKind.MEASURED, "after", _stop(stage))
         assert await stage.carry_out() is State.CANCELLED
         assert "intent" not in stage.kinds()
 
@@ -59,7 +44,7 @@ def test_f37_stopped_while_guards_are_asked_nothing_is_begun() -> None:
 def test_f37_stopped_between_intent_and_effect_it_is_not_sent_any_more() -> None:
     async def test() -> None:
         stage = await Stage.of(step(attempts_max=3))
-        _at(stage, RecordKind.INTENT, "after", _stop(stage))
+        stage.at(RecordKind.INTENT, "after", _stop(stage))
         assert await stage.carry_out() is State.FAILED_CLEAN
         assert stage.execution.reason == STOP
         assert stage.target.landed == []
@@ -115,7 +100,7 @@ def test_f37_what_is_done_is_taken_back_after_a_stop_only_where_the_policy_says_
     async def test() -> None:
         stage = await Stage.of(step("one"), step("two"))
         stage.undo_on_stop = True
-        _at(stage, RecordKind.OUTCOME, "after", _stop(stage))
+        stage.at(RecordKind.OUTCOME, "after", _stop(stage))
         assert await stage.carry_out() is State.ROLLED_BACK
         assert stage.target.standing == set()
 
@@ -126,7 +111,7 @@ def test_f37_stopped_while_it_is_taken_back_it_stays_where_it_is() -> None:
     async def test() -> None:
         stage = await Stage.of(step("one"), step("two"))
         stage.target.then("two", "refused")
-        _at(stage, RecordKind.UNDO_OUTCOME, "after", _stop(stage), step=1)
+        stage.at(RecordKind.UNDO_OUTCOME, "after", _stop(stage), step=1)
         assert await stage.carry_out() is State.NEEDS_HUMAN
         assert stage.execution.reason == f"{STOP}; this stands, or may stand: one; taken back: two"
 
@@ -137,7 +122,7 @@ def test_f37_stopped_before_the_next_attempt_it_is_not_made() -> None:
     async def test() -> None:
         stage = await Stage.of(step(attempts_max=3))
         stage.target.then("shrink", "busy", "busy")
-        _at(stage, RecordKind.OUTCOME, "after", _stop(stage))
+        stage.at(RecordKind.OUTCOME, "after", _stop(stage))
         assert await stage.carry_out() is State.FAILED_CLEAN
         assert stage.execution.reason == STOP
         assert stage.kinds().count("intent") == 1
@@ -152,161 +137,11 @@ def test_f37_a_verification_goes_on_when_stopped_and_takes_back_only_where_the_p
     async def test() -> None:
         stage = await Stage.of(step(arguments={"size": 200}))
         stage.undo_on_stop = undo
-        _at(stage, RecordKind.OUTCOME, "after", _stop(stage))
+        stage.at(RecordKind.OUTCOME, "after", _stop(stage))
         assert await stage.carry_out() is (State.ROLLED_BACK if undo else State.NEEDS_HUMAN)
         if not undo:
             wanted = f"it made things worse; it is not taken back, because {STOP}"
             assert stage.execution.reason == wanted
-
-    virtually(test())
-
-
-@pytest.mark.parametrize(
-    ("kind", "moment", "landed"),
-    [
-        (RecordKind.CLAIMED, "after", 0),
-        (RecordKind.MEASURED, "after", 0),
-        (RecordKind.INTENT, "before", 0),
-        (RecordKind.INTENT, "after", 0),
-        (RecordKind.OUTCOME, "before", 1),
-        (RecordKind.OUTCOME, "after", 1),
-    ],
-)
-def test_f03_frozen_for_a_minute_it_wakes_up_does_nothing_and_says_nothing(
-    kind: RecordKind, moment: Moment, landed: int
-) -> None:
-    """The stale one writes nothing and sends nothing, whoever has the lease now."""
-
-    async def test() -> None:
-        stage = await Stage.of(step("one", kind=StepKind.CHECKABLE), step("two", kind=StepKind.CHECKABLE))
-        stage.lease.deadline = 25.0
-        records = [0]
-
-        def frozen() -> None:
-            freeze(60)
-            records[0] = len(stage.store.journal) + (moment == "before")
-
-        _at(stage, kind, moment, frozen)
-        with pytest.raises(NotOwner):
-            await stage.carry_out()
-        assert len(stage.store.journal) == records[0]
-        assert len(stage.target.landed) == landed
-        await stage.restart()
-        assert await stage.recover() is State.SUCCEEDED
-        assert stage.target.times("one") == stage.target.times("two") == 1
-
-    virtually(test())
-
-
-def test_f03_what_finds_out_at_its_next_write_that_another_has_it_writes_nothing() -> None:
-    async def test() -> None:
-        stage = await Stage.of(step("one", kind=StepKind.CHECKABLE, arguments=SMALLER))
-        stage.target.then("one", "slow")
-        first = stage.executor
-
-        async def carried() -> None:
-            with pytest.raises(NotOwner):
-                await first.carry_out("e1")
-
-        async with asyncio.TaskGroup() as group:
-            group.create_task(carried())
-            await asyncio.sleep(1)
-            await stage.restart()
-            assert await stage.recover() is State.SUCCEEDED
-        assert stage.target.times("one") == 1
-        assert {record.epoch for record in stage.records(RecordKind.OUTCOME)} == {2}
-
-    virtually(test())
-
-
-@pytest.mark.parametrize("where", ["claim", "write", "ban"])
-def test_f03_a_lease_that_another_has_by_now_ends_it_at_each_sort_of_write(where: str) -> None:
-    async def test() -> None:
-        stage = await Stage.of(step(arguments={"size": 200}))
-        records: list[int] = []
-
-        def another_has_it(*_: Any) -> Any:
-            assert stage.store.lease is not None
-            stage.store.lease = None
-            records.append(len(stage.store.journal))
-
-        if where == "claim":
-            another_has_it()
-            assert await stage.carry_out() is State.APPROVED
-        else:
-            measured = {"write": 1, "ban": 2}[where]
-
-            def on_measure() -> None:
-                nonlocal measured
-                measured -= 1
-                if measured == 0:
-                    another_has_it()
-
-            stage.action.on_measure = on_measure
-            with pytest.raises(NotOwner):
-                await stage.carry_out()
-        assert len(stage.store.journal) == records[0]
-
-    virtually(test())
-
-
-def test_f05_after_its_own_deadline_no_step_begins_and_the_one_that_runs_finishes() -> None:
-    async def test() -> None:
-        stage = await Stage.of(step("one", kind=StepKind.CHECKABLE), step("two"))
-        stage.lease.deadline = 3.0
-        stage.target.then("one", "slow")
-        with pytest.raises(NotOwner):
-            await stage.carry_out()
-        assert stage.target.times("one") == 1
-        assert stage.target.times("two") == 0
-        assert stage.kinds()[-1] == "outcome", (
-            "what is known is still written while nobody else has the lease"
-        )
-        stage.lease.deadline = 1e9
-        assert await stage.recover() is State.SUCCEEDED, "the same daemon goes on when it has the lease again"
-        assert "taken_over" not in stage.kinds()
-
-    virtually(test())
-
-
-def test_f05_a_step_that_can_be_cancelled_is_when_the_lease_is_lost() -> None:
-    async def test() -> None:
-        stage = await Stage.of(step("one", on_stop=OnStop.CANCEL, deadline_seconds=5000))
-        stage.lease.deadline = 3.0
-        stage.target.delay = 4000.0
-        stage.target.then("one", "slow")
-        with pytest.raises(NotOwner):
-            await stage.carry_out()
-        assert stage.clock.monotonic() < 10
-        assert stage.records(RecordKind.OUTCOME)[0].body["reason"] == "the lease is lost"
-        assert stage.state is State.RESOLVING
-
-    virtually(test())
-
-
-@pytest.mark.parametrize("moment", ["before", "after"])
-@pytest.mark.parametrize("kind", [RecordKind.INTENT, RecordKind.OUTCOME])
-def test_f05_a_store_that_goes_away_in_mid_step_ends_it_and_what_is_unknown_is_found_later(
-    kind: RecordKind, moment: Moment
-) -> None:
-    async def test() -> None:
-        stage = await Stage.of(step("one", kind=StepKind.CHECKABLE), step("two", kind=StepKind.CHECKABLE))
-
-        def goes() -> None:
-            stage.store.away = True
-            raise StoreUnavailable("disk full")
-
-        _at(stage, kind, moment, goes)
-        with pytest.raises(StoreUnavailable):
-            await stage.carry_out()
-        landed = list(stage.target.landed)
-        assert len(landed) == (kind is RecordKind.OUTCOME)
-        with pytest.raises(StoreUnavailable):
-            await stage.recover()
-        assert stage.target.landed == landed
-        stage.store.away = False
-        assert await stage.recover() is State.SUCCEEDED
-        assert stage.target.times("one") == stage.target.times("two") == 1
 
     virtually(test())
 
@@ -413,42 +248,5 @@ def test_a_session_that_does_not_close_is_left() -> None:
 
         stage.hands.open = Stuck  # type: ignore[method-assign,assignment]
         assert await stage.carry_out() is State.SUCCEEDED
-
-    virtually(test())
-
-
-def test_f07_a_store_that_has_forgotten_a_lease_has_nothing_adopted() -> None:
-    async def test() -> None:
-        stage = await Stage.of(step())
-        stage.alter(state=State.RUNNING, epoch=7)
-        assert await stage.recover() is State.RUNNING
-        stage.lease = FakeLease(epoch=0)
-        stage.executor = stage.new_executor()
-        assert await stage.recover() is State.RUNNING
-        assert stage.kinds() == ["proposed"]
-
-    virtually(test())
-
-
-def test_what_another_takes_over_first_is_not_ours() -> None:
-    async def test() -> None:
-        stage = await Stage.of(step())
-        stage.alter(state=State.RUNNING, epoch=1)
-        await stage.restart()
-        stage.store.lease = None
-        assert await stage.recover() is State.RUNNING
-        assert stage.kinds() == ["proposed"]
-
-    virtually(test())
-
-
-def test_f07_the_fence_refuses_a_lower_epoch() -> None:
-    async def test() -> None:
-        stage = await Stage.of(step("one", kind=StepKind.CHECKABLE))
-        newer = Backend(Tag(execution="e0", epoch=9))
-        stage.target.fences[str(stage.execution.plan.scope)] = newer
-        assert await stage.carry_out() is State.REFUSED
-        assert "is held by epoch 9" in stage.execution.reason
-        assert newer.alive
 
     virtually(test())

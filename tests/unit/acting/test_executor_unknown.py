@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from actions.errors import OutcomeUnknown
 from actions.model import Outcome, RecordKind, State, StepKind
 from tests.fixtures.acting import Killed, step, virtually
 from tests.fixtures.fake_target import Answer, How
@@ -122,6 +123,24 @@ def test_what_took_too_long_is_not_repeated_more_often_than_planned_and_read_bac
         stage = await Stage.of(step(deadline_seconds=3, arguments=SMALLER))
         stage.target.then("shrink", "slow")
         assert await stage.carry_out() is State.FAILED_CLEAN
+        assert stage.kinds().count("intent") == 1
+
+    virtually(test())
+
+
+def test_a_server_that_gives_up_at_the_same_deadline_is_late_too() -> None:
+    async def test() -> None:
+        stage = await Stage.of(step(deadline_seconds=100))
+        operations = stage.action.operations
+
+        async def perform(_: Any) -> Any:
+            await asyncio.sleep(99)
+            raise OutcomeUnknown("canceling statement due to statement timeout")
+
+        both = {"do": replace(operations["do"], perform=perform)}
+        stage.action.__class__ = type("Odd", (type(stage.action),), {"operations": both, "__slots__": ()})
+        assert await stage.carry_out() is State.FAILED_CLEAN
+        assert stage.records(RecordKind.OUTCOME)[0].body["late"] is True
         assert stage.kinds().count("intent") == 1
 
     virtually(test())
@@ -356,110 +375,5 @@ def test_an_operation_without_cleaning_needs_none() -> None:
         stage.action.__class__ = type("Odd", (type(stage.action),), {"operations": both, "__slots__": ()})
         assert await stage.carry_out() is State.SUCCEEDED
         assert stage.records(RecordKind.NOTE) == []
-
-    virtually(test())
-
-
-def test_an_unknown_attempt_before_a_clean_failure_may_still_stand_and_is_taken_back() -> None:
-    async def test() -> None:
-        stage = await Stage.of(step(arguments=SMALLER))
-        stage.target.then("shrink", "lost_after", "refused")
-        assert await stage.carry_out() is State.ROLLED_BACK
-        assert stage.target.standing == set()
-        assert stage.target.size == 100.0
-
-    virtually(test())
-
-
-def test_f33_an_undo_that_fails_is_left_to_a_person_with_what_stands_and_the_scope_stays_held() -> None:
-    async def test() -> None:
-        stage = await Stage.of(step("one"), step("two"), step("three"))
-        stage.target.then("three", "refused")
-        stage.target.then("undo two", "refused")
-        assert await stage.carry_out() is State.NEEDS_HUMAN
-        assert stage.execution.reason == (
-            "two could not be taken back: two: the target says no; this stands, or may stand: one, two;"
-            " taken back: three"
-        )
-        assert stage.target.times("one", undo=True) == 0
-
-    virtually(test())
-
-
-@pytest.mark.parametrize("how", ["busy", "lost_before", "lost_after", "late"])
-def test_an_undo_that_gets_lost_is_done_again_because_it_is_idempotent(how: How) -> None:
-    async def test() -> None:
-        stage = await Stage.of(step("one", arguments=SMALLER), step("two"))
-        stage.target.then("two", "refused")
-        stage.target.then("undo one", how)
-        assert await stage.carry_out() is State.ROLLED_BACK
-        assert stage.target.standing == set()
-        assert stage.target.size == 100.0
-        undone = [(record.step, record.attempt) for record in stage.records(RecordKind.UNDO_INTENT)]
-        assert undone == [(1, 1), (0, 1), (0, 2)]
-
-    virtually(test())
-
-
-def test_f33_an_undo_that_stays_lost_is_left_to_a_person_after_three_attempts() -> None:
-    async def test() -> None:
-        stage = await Stage.of(step("one"), step("two"))
-        stage.target.then("two", "refused")
-        lost: list[How] = ["lost_before"] * 5
-        stage.target.then("undo one", *lost)
-        assert await stage.carry_out() is State.NEEDS_HUMAN
-        assert "one could not be taken back: connection lost" in stage.execution.reason
-        assert stage.kinds().count("undo_intent") == 4
-
-    virtually(test())
-
-
-def test_f33_a_target_that_is_away_while_taking_back_is_waited_for_and_then_left_to_a_person() -> None:
-    async def test(seconds: float, end: State) -> None:
-        stage = await Stage.of(step("one"), step("two"))
-        stage.target.then("two", "refused")
-        stage.store.on_write = lambda moment, record: (
-            _leave(stage, seconds) if moment == "after" and record.body.get("to") == "compensating" else None
-        )
-        assert await stage.carry_out() is end
-        if end is State.NEEDS_HUMAN:
-            assert "two could not be taken back: pg1 cannot be reached" in stage.execution.reason
-
-    virtually(test(60, State.ROLLED_BACK))
-    virtually(test(1e6, State.NEEDS_HUMAN))
-
-
-def _leave(stage: Stage, seconds: float) -> None:
-    stage.store.on_write = None
-    stage.target.reachable = False
-    asyncio.get_running_loop().call_later(seconds, lambda: setattr(stage.target, "reachable", True))
-
-
-def test_f53_what_was_done_is_not_taken_back_on_another_server() -> None:
-    async def test() -> None:
-        stage = await Stage.of(step("one"), step("two"))
-        stage.target.then("two", "refused")
-
-        def fails_over(moment: str, record: Any) -> None:
-            if moment == "after" and record.body.get("to") == "compensating":
-                stage.target.identity = replace(stage.target.identity, timeline=2)
-                for backend in stage.target.fences.values():
-                    backend.alive = False
-                stage.target.fences.clear()
-
-        stage.store.on_write = fails_over
-        assert await stage.carry_out() is State.NEEDS_HUMAN
-        assert "timeline 2 instead of 1" in stage.execution.reason
-        assert "this stands, or may stand: one" in stage.execution.reason
-
-    virtually(test())
-
-
-def test_a_step_that_says_it_can_be_undone_but_has_no_undo_is_left_to_a_person() -> None:
-    async def test() -> None:
-        stage = await Stage.of(step("one", operation="plain", undoable=True), step("two"))
-        stage.target.then("two", "refused")
-        assert await stage.carry_out() is State.NEEDS_HUMAN
-        assert "one could not be taken back: plain has no undo in this version" in stage.execution.reason
 
     virtually(test())
