@@ -16,6 +16,8 @@ from actions.model import GuardResult
 
 ALERTS = ("rules", "alertmanager")
 """Sources of incidents that have a symptom."""
+_LOOKED = ("second_source", "precondition")
+"""Checks by which an action says what it sees at the target: for some a symptom is what they presuppose."""
 
 
 def freshness(sight: Sight) -> GuardResult:
@@ -73,7 +75,7 @@ def age(sight: Sight) -> GuardResult:
 def second_source(sight: Sight) -> GuardResult:
     """Refuse when the symptom is gone, or nobody can tell; in the session the target must confirm it."""
     source, firing = sight.execution.incident.source, sight.symptom_firing
-    checked = any(check.guard == "second_source" for check in sight.checks)
+    checked = any(check.guard in _LOOKED for check in sight.checks)
     inputs = {"source": source, "symptom_firing": firing, "checked_at_target": checked}
     if firing is False:
         return refuse("second_source", "the alert does not fire any more; nothing needs to be done", **inputs)
@@ -86,7 +88,7 @@ def second_source(sight: Sight) -> GuardResult:
     if source in ALERTS and sight.stage == "session" and not checked:
         return refuse(
             "second_source",
-            f"{sight.execution.plan.action} did not measure the symptom at the target itself; report this",
+            f"{sight.execution.plan.action} did not look at the target itself before its first step; report this",
             **inputs,
         )
     return allow("second_source", "the symptom holds" if firing else "asked for without an alert", **inputs)

@@ -204,12 +204,12 @@ def test_what_was_asked_long_ago_is_not_done(sight: Sight, allowed: bool, reason
         (
             symptom("rules", True, checked=False),
             False,
-            "postgresql.vacuum did not measure the symptom at the target itself; report this",
+            "postgresql.vacuum did not look at the target itself before its first step; report this",
         ),
         (
             symptom("alertmanager", True, checked=False),
             False,
-            "postgresql.vacuum did not measure the symptom at the target itself; report this",
+            "postgresql.vacuum did not look at the target itself before its first step; report this",
         ),
         (symptom("rules", True, "claimed", checked=False), True, "the symptom holds"),
         (symptom("rules", True, "proposed", checked=False), True, "the symptom holds"),
@@ -260,3 +260,13 @@ def test_what_was_known_is_kept() -> None:
             "symptom_firing": firing,
             "checked_at_target": checked,
         }
+
+
+@pytest.mark.parametrize(
+    ("check", "looked"),
+    [("second_source", True), ("precondition", True), ("identity", False), ("headroom", False)],
+)
+def test_the_action_must_have_looked_at_the_target(check: str, looked: bool) -> None:
+    sight = a_sight(checks=(a_check(check),))
+    assert said("second_source", sight).allowed is looked
+    assert said("second_source", sight).inputs["checked_at_target"] is looked
