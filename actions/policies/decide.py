@@ -70,11 +70,6 @@ def covers(policy: Policy, target: str) -> bool:
     return not policy.targets or any(fnmatch.fnmatchcase(target, _star(name)) for name in policy.targets)
 
 
-def names_target(policy: Policy, target: str) -> bool:
-    """Tell whether a policy names a target by its whole name, without a pattern."""
-    return target in policy.targets
-
-
 def _why_not(policy: Policy, labels: Mapping[str, str], source: str, target: str) -> str:
     """Return why a policy does not hold for an alert; empty when it does."""
     if policy.schedule is not None:

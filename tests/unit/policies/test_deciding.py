@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from actions.model import Mode
-from actions.policies.decide import MODES, covers, decide, effective, names_target
+from actions.policies.decide import MODES, covers, decide, effective
 from actions.policies.matchers import fits, parse, written
 from actions.policies.reach import Earlier
 from actions.policy import Match, Policies, Policy, Schedule
@@ -138,8 +138,6 @@ def test_only_a_star_is_special_in_the_names_of_targets() -> None:
     assert covers(policy("p", targets=("a*b",)), "a-x-b")
     assert not covers(policy("p", targets=("a.b",)), "axb")
     assert not covers(policy("p", targets=("a[b]", "a?")), "ab")
-    assert names_target(policy("p", targets=("a",)), "a")
-    assert not names_target(policy("p", targets=("a*",)), "ab")
 
 
 @pytest.mark.parametrize(
