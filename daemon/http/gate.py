@@ -17,6 +17,10 @@ from daemon.http.guard import Door
 from daemon.http.options import READ, HttpOptions, Token
 
 log = structlog.get_logger()
+WHO = web.RequestKey("who", str)
+"""Name of the token that a request showed; absent where none was wanted."""
+SCOPES = web.RequestKey("scopes", tuple)
+"""What that token allows."""
 OPEN_PATH = "/livez"
 """The one path that needs no token."""
 _HEADERS = {
@@ -56,6 +60,8 @@ class Entrance:
     """What is wanted of those who come to one path."""
 
     scope: str = READ
+    or_scopes: tuple[str, ...] = ()
+    """Any of these does as well."""
     takes_body: bool = False
     token_always: bool = False
     """Also where reading is free to all: whoever may change something must be known."""
@@ -111,7 +117,7 @@ class Gate:
             raise Refused(
                 421, "this host name is not ours", "add it to http.allowed_hosts, or ask by address"
             )
-        entrance = self._special.get((request.method, request.path), ENTRANCE)
+        entrance = self._special.get((request.method, _pattern(request)), ENTRANCE)
         has_body = (
             request.headers.get(hdrs.CONTENT_LENGTH, "0") != "0" or hdrs.TRANSFER_ENCODING in request.headers
         )
@@ -120,13 +126,14 @@ class Gate:
                 413, "no body is wanted", "send the request without one", headers={"Connection": "close"}
             )
         if (self._tokens or entrance.token_always) and request.path != OPEN_PATH:
-            self._check_token(request.headers.getall(hdrs.AUTHORIZATION, []), entrance.scope)
+            token = self._checked(request.headers.getall(hdrs.AUTHORIZATION, []), entrance)
+            request[WHO], request[SCOPES] = token.name, tuple(token.scopes)
 
     def _knows(self, host: str) -> bool:
         name = _host_of(host)
         return name in self._hosts or (self._any_address and _is_address(name))
 
-    def _check_token(self, headers: Sequence[str], scope: str) -> None:
+    def _checked(self, headers: Sequence[str], entrance: Entrance) -> Token:
         challenge: dict[str, str] = {"WWW-Authenticate": 'Bearer realm="dbarchitect"'}
         scheme, _, shown = headers[0].partition(" ") if len(headers) == 1 else ("", "", "")
         if scheme.lower() != "bearer" or not shown.strip():
@@ -137,8 +144,11 @@ class Gate:
             raise Refused(
                 401, "this token is not known", "http.tokens lists those that are", headers=challenge
             )
-        if scope not in token.scopes:
-            raise Refused(403, f"the token {token.name!r} has no scope {scope!r}", "add it in http.tokens")
+        wanted = (entrance.scope, *entrance.or_scopes)
+        if not set(wanted) & set(token.scopes):
+            scopes = " or ".join(map(repr, wanted))
+            raise Refused(403, f"the token {token.name!r} has no scope {scopes}", "add it in http.tokens")
+        return token
 
     def _token(self, shown: str) -> Token | None:
         """Find the token; takes the same time whichever it is, and if it is none."""
@@ -148,6 +158,12 @@ class Gate:
             if hmac.compare_digest(digest, token.sha256.lower()):
                 found = token
         return found
+
+
+def _pattern(request: web.Request) -> str:
+    """Return the path as it was declared, `/plans/{id}`; what nobody declared is only itself."""
+    resource = request.match_info.route.resource
+    return resource.canonical if resource is not None else request.path
 
 
 def _host_of(header: str) -> str:

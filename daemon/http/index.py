@@ -21,6 +21,10 @@ _LINKS = (
     ("/api/v1/alerts", "alerts that are pending or firing, as Prometheus shows them"),
     ("/api/v1/rules", "rules and how they fare, as Prometheus shows them; ?type=alert|record"),
     ("/api/v1/statements", "texts of a target's statements, JSON; ?target=NAME"),
+    ("/api/v1/plans", "what was, is and would be done, JSON; ?state=STATE&target=NAME&limit=N"),
+    ("/api/v1/actions", "what can be done at all, JSON"),
+    ("/api/v1/stop", "what keeps actions from being done, JSON"),
+    ("/api/v1/shadow", "what would have been done without asking, JSON; ?since=UNIX-SECONDS"),
 )
 
 

@@ -9,8 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 from aiohttp import web
 
+from daemon.acting.office import Office
 from daemon.config.listen import UNIX, Listen, parse_listen
 from daemon.http import index
+from daemon.http.acting_api import ActingApi
 from daemon.http.api import Api
 from daemon.http.gate import Entrance, Gate
 from daemon.http.guard import Door
@@ -47,12 +49,15 @@ class HttpServer:
         judged: Callable[[], Judged] = Judged,
         desk: Desk | None = None,
         external_labels: Callable[[], Mapping[str, str]] = dict,
+        office: Callable[[], Office | None] = lambda: None,
     ) -> None:
         self._options = options
         self._listen = parse_listen(options.listen)
         self._snapshot = snapshot
         self._intake = Intake(desk) if desk else None
-        self._gate = Gate(options, self._listen, {("POST", INTAKE_PATH): _INTAKE} if desk else {})
+        self._acting = ActingApi(office)
+        intake = {("POST", INTAKE_PATH): _INTAKE} if desk else {}
+        self._gate = Gate(options, self._listen, {**intake, **self._acting.entrances})
         self._api = Api(snapshot, selfmetrics, stale)
         self._rules = RulesApi(judged, desk.shown if desk else tuple, external_labels)
         self._metrics = MetricsPage(snapshot, selfmetrics, aliases=options.aliases)
@@ -127,6 +132,7 @@ class HttpServer:
             application.router.add_post(INTAKE_PATH, self._intake.post)
         application.router.add_get("/api/v1/alerts", self._rules.alerts)
         application.router.add_get("/api/v1/rules", self._rules.rules)
+        self._acting.add_to(application.router)
         return application
 
     async def _index(self, _request: web.Request) -> web.Response:
