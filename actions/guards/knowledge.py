@@ -88,7 +88,7 @@ def second_source(sight: Sight) -> GuardResult:
     if source in ALERTS and sight.stage == "session" and not checked:
         return refuse(
             "second_source",
-            f"{sight.execution.plan.action} did not look at the target itself before its first step; report this",
+            f"{sight.execution.plan.action} did not look at the target itself before it began; report this",
             **inputs,
         )
     return allow("second_source", "the symptom holds" if firing else "asked for without an alert", **inputs)

@@ -204,12 +204,12 @@ def test_what_was_asked_long_ago_is_not_done(sight: Sight, allowed: bool, reason
         (
             symptom("rules", True, checked=False),
             False,
-            "postgresql.vacuum did not look at the target itself before its first step; report this",
+            "postgresql.vacuum did not look at the target itself before it began; report this",
         ),
         (
             symptom("alertmanager", True, checked=False),
             False,
-            "postgresql.vacuum did not look at the target itself before its first step; report this",
+            "postgresql.vacuum did not look at the target itself before it began; report this",
         ),
         (symptom("rules", True, "claimed", checked=False), True, "the symptom holds"),
         (symptom("rules", True, "proposed", checked=False), True, "the symptom holds"),
