@@ -16,6 +16,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from actions.policies.load import BUILTIN_FILE
 from collectors.engine import Finding
 from collectors.strict_yaml import Problem
 from daemon import check as checking
@@ -70,6 +71,9 @@ def summary(report: checking.Report) -> Text:
     own = len(report.config.custom_probes) if report.config else 0
     if own:
         text.append(f", {own} probes of your own")
+    policies = report.config.policies.policies if report.config else ()
+    if mine := [policy for policy in policies if policy.place.file != BUILTIN_FILE]:
+        text.append(f", {len(mine)} policies of your own")
     groups: dict[tuple[str, tuple[str, ...], tuple[str, ...]], list[str]] = {}
     for target in report.targets:
         groups.setdefault((target.engine, target.on, target.off), []).append(target.name)

@@ -10,6 +10,7 @@ from actions.model import Mode
 from collectors.strict_yaml import InvalidFile
 from daemon import config as configuration
 from daemon.check import check as check_file
+from daemon.commands.check import summary
 from daemon.config import Config
 
 TARGET = "targets: [{name: shop, engine: postgresql}]\n"
@@ -60,6 +61,11 @@ def test_policies_of_ones_own_come_before_those_of_the_program(tmp_path: Path) -
     assert len(names) > 1
     text = TARGET + "acting: {builtin: false, policy_files: [p.yaml]}\n"
     assert [policy.name for policy in loaded(tmp_path, text, POLICY).policies.policies] == ["mine"]
+
+
+def test_the_check_says_how_many_policies_are_ones_own(tmp_path: Path) -> None:
+    loaded(tmp_path, TARGET + "acting: {policy_files: [p.yaml]}\n", POLICY)
+    assert "(1 postgresql), 1 policies of your own" in summary(check_file(tmp_path / "config.yaml")).plain
 
 
 def test_files_are_found_by_patterns_and_tried_by_name(tmp_path: Path) -> None:
