@@ -47,9 +47,11 @@ lock: .venv/.test ## choose and pin the packages anew (UPGRADE=--upgrade takes t
 	$(COMPILE) --output-file requirements/test.txt --constraint requirements/demo.txt --extra demo \
 		--group build --group test --group lint
 
-docs: .venv/.test ## write docs/metrics.md from the catalogue
+docs: .venv/.test ## write docs/metrics.md and docs/actions.md from the catalogues
 	@$(BIN)/dbarchitect metrics --output markdown > docs/metrics.md.new
 	mv docs/metrics.md.new docs/metrics.md
+	@$(BIN)/dbarchitect actions --output markdown > docs/actions.md.new
+	mv docs/actions.md.new docs/actions.md
 
 bench-collect: .venv/.test servers ## what watching costs, beside prometheus-postgres-exporter on the same server (ARGS="--quick")
 	@$(BIN)/python -m tests.bench.collect $(ARGS)

@@ -13,6 +13,7 @@ import typer
 from collectors.strict_yaml import InvalidFile
 from daemon import config as configuration
 from daemon import log as logs
+from daemon.commands.actions import actions
 from daemon.commands.alerts import alerts
 from daemon.commands.check import check
 from daemon.commands.demo import app as demo_app
@@ -92,6 +93,7 @@ app.command()(status)
 app.command()(alerts)
 app.command()(top)
 app.command()(metrics)
+app.command()(actions)
 app.add_typer(rules_app, name="rules")
 app.add_typer(policy_app, name="policy")
 app.add_typer(demo_app, name="demo")
