@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from pathlib import Path
 from typing import Literal
+from weakref import WeakValueDictionary
 
 from collectors import errors
 from collectors.postgresql.options import PostgresOptions
@@ -13,12 +14,41 @@ TlsArgument = ssl.SSLContext | Literal["prefer"] | bool
 
 
 def tls_context(options: PostgresOptions) -> TlsArgument:
-    """Return what the driver takes for `tls`; raise TlsFailed. Certificates are read anew each time."""
+    """Return what the driver takes for `tls`; raise TlsFailed. Certificates that changed are read anew."""
     mode, tls = options.tls_mode, options.tls
     if mode == "disable":
         return False
     if mode == "prefer" and not tls.ca_file and not tls.cert_file:
         return "prefer"
+    key = (mode, *map(_state, (tls.ca_file or _default_trust(), tls.cert_file, tls.key_file)))
+    context = _shared.get(key)
+    if context is None:
+        context = _shared[key] = _made(options)
+    return context
+
+
+_shared: WeakValueDictionary[tuple[object, ...], ssl.SSLContext] = WeakValueDictionary()
+"""Contexts in use. One that trusts all of the system's authorities takes 0.9 MB, and a session keeps its own
+as long as it lives: hundreds of targets would hold hundreds of them."""
+
+
+def _default_trust() -> str | None:
+    return ssl.get_default_verify_paths().cafile
+
+
+def _state(path: str | Path | None) -> tuple[object, ...]:
+    """Return what changes when a file does; a missing one is found out by who reads it."""
+    if not path:
+        return ()
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return (str(path), None)
+    return (str(path), found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size)
+
+
+def _made(options: PostgresOptions) -> ssl.SSLContext:
+    mode, tls = options.tls_mode, options.tls
     context = _trusting(options)
     if mode != "verify-full":
         context.check_hostname = False
