@@ -11,6 +11,7 @@ import asyncio
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from collectors.errors import CollectError, Unreachable
@@ -35,7 +36,6 @@ class Ahead:
         """By probe; None for one whose question has parameters."""
         self._answers: dict[str, Sequence[tuple[Any, ...]]] = {}
         self._share_seconds: dict[str, float] = {}
-        self._texts: dict[tuple[str, ...], str] = {}
         self._broken: set[tuple[str, ...]] = set()
         self._met: set[str] = set()
 
@@ -43,7 +43,6 @@ class Ahead:
         """Begin anew: the server may offer something else now."""
         self._questions.clear()
         self._answers.clear()
-        self._texts.clear()
         self._broken.clear()
         self._met.clear()
 
@@ -60,14 +59,15 @@ class Ahead:
         """
         new = not self._met.issuperset(probes)
         self._met.update(probes)
-        group = tuple(name for name in probes if self._questions.get(name) is not None)
+        known = {name: question.sql for name in probes if (question := self._questions.get(name))}
+        group, questions = tuple(known), tuple(known.values())
         if new or len(group) < 2 or group in self._broken:  # noqa: PLR2004 - one alone gains nothing
             return
         began = time.monotonic()
         asking.set(Asking(within_seconds, kept=kept))
         try:
             async with asyncio.timeout(within_seconds):
-                rows = await session.fetch(self._text(group))
+                rows = await session.fetch(_together(questions))
         except TimeoutError:
             self._broken.add(group)
             await session.recover()
@@ -106,13 +106,12 @@ class Ahead:
         make = row_maker(tuple(rows[0].keys())) if rows else None
         self._questions[probe] = None if args else _Question(sql, make)
 
-    def _text(self, group: tuple[str, ...]) -> str:
-        text = self._texts.get(group)
-        if text is None:
-            questions = [question.sql for name in group if (question := self._questions[name])]
-            arrays = (f"array(select row(q.*) from (\n{sql}\n) q)" for sql in questions)  # noqa: S608 - our own
-            text = self._texts[group] = f"select {', '.join(arrays)}"
-        return text
+
+@lru_cache(maxsize=256)
+def _together(questions: tuple[str, ...]) -> str:
+    """Return the one statement for these: the same object for all servers that are asked the same."""
+    arrays = (f"array(select row(q.*) from (\n{sql}\n) q)" for sql in questions)  # noqa: S608 - our own
+    return f"select {', '.join(arrays)}"
 
 
 class Told:
