@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from actions.guards import (
@@ -85,12 +85,6 @@ def first_refusal(results: Iterable[GuardResult]) -> Refusal | None:
     """Return the refusal that counts: the first in the order of the guards; None when all allow."""
     refused = sorted((each for each in results if not each.allowed), key=lambda each: _rank(each.guard))
     return Refusal(refused[0].guard, refused[0].reason) if refused else None
-
-
-def only_passing(results: Sequence[GuardResult]) -> bool:
-    """Tell whether there are refusals, and all of them pass by themselves: it may be tried again later."""
-    refused = [each.guard for each in results if not each.allowed]
-    return bool(refused) and PASSING.issuperset(refused)
 
 
 def _ask(guard: Guard, look: Callable[[Sight], GuardResult], sight: Sight) -> GuardResult:

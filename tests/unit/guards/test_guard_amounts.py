@@ -240,3 +240,8 @@ def test_only_what_is_under_way_keeps_others_waiting(state: State) -> None:
     assert result.allowed is (state not in BUSY)
     under_way = ["p1"] if state in BUSY else []
     assert result.inputs == {"cluster": under_way, "everywhere": under_way}
+
+
+def test_what_is_under_way_elsewhere_is_kept() -> None:
+    past = [a_past("p1", state=State.RUNNING), a_past("p2", state=State.CLAIMED)]
+    assert said("busy", a_sight(past=past)).inputs == {"cluster": [], "everywhere": ["p1", "p2"]}

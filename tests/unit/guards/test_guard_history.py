@@ -319,3 +319,7 @@ def test_what_did_not_help_is_kept() -> None:
         "executions": ["p0", "p1", "p2"],
         "limit": 3,
     }
+
+
+def test_two_that_ended_at_one_moment_are_no_trouble() -> None:
+    assert said("cool_down", rested((BACK, HOUR), (BACK, HOUR))).inputs["last"] == "p0"

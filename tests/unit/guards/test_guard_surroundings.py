@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+import time
 from typing import Any
 
 import pytest
@@ -148,3 +149,20 @@ def test_windows_can_open_unless_none_of_them_does() -> None:
     assert can_open(within(TONIGHT))
     assert can_open(within(NEVER, TONIGHT))
     assert not can_open(within(NEVER))
+
+
+def test_what_takes_no_time_is_not_begun_in_a_closed_window_either() -> None:
+    assert not said("window", within(TONIGHT, seconds=0.0)).allowed
+    assert not said("window", within(Window(begin_minute=660, end_minute=720), seconds=0.0)).allowed
+
+
+def test_the_next_opening_is_in_utc_wherever_the_daemon_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = said("window", within(TONIGHT)).reason
+    monkeypatch.setenv("TZ", "Pacific/Auckland")
+    time.tzset()
+    try:
+        assert said("window", within(TONIGHT)).reason == expected
+        assert "2026-11-23 21:00 UTC" in expected
+    finally:
+        monkeypatch.undo()
+        time.tzset()

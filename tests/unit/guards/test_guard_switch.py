@@ -72,6 +72,7 @@ def test_what_they_looked_at_is_kept() -> None:
     assert said("kill_switch", a_sight(stopped="all")).inputs == {"stopped": "all"}
     assert said("tilt", a_sight()).inputs == {"tilt_seconds": None}
     assert said("tilt", a_sight(tilt_seconds=1.0)).inputs == {"tilt_seconds": 1.0}
+    assert said("tilt", a_sight(tilt_seconds=31.0)).inputs == {"tilt_seconds": 31.0}
     assert said("leader", a_sight()).inputs == {"leader_seconds": 600.0}
     assert said("leader", a_sight(leader_seconds=1.0)).inputs == {"leader_seconds": 1.0}
     assert said("leader", a_sight(leader_seconds=None)).inputs == {"leader_seconds": None}

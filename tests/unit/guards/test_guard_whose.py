@@ -225,3 +225,9 @@ def test_both_hashes_and_predictions_are_kept() -> None:
         "plan_hash": a_plan().plan_hash,
         "fresh_hash": None,
     }
+
+
+def test_what_was_planned_and_seen_is_kept_also_when_all_is_well() -> None:
+    inputs = said("identity", a_sight()).inputs
+    assert inputs["planned"] == inputs["seen"]
+    assert inputs["scope_cluster"] == inputs["watched_cluster"] == "shop"
