@@ -7,10 +7,15 @@ from collections.abc import Mapping
 from actions.action import Action
 from actions.postgresql.analyze import Analyze
 from actions.postgresql.autovacuum_settings import AutovacuumSettings
+from actions.postgresql.cancel_query import CancelQuery
 from actions.postgresql.checkpoint import Checkpoint
+from actions.postgresql.drop_inactive_slot import DropInactiveSlot
+from actions.postgresql.drop_invalid_index import DropInvalidIndex
 from actions.postgresql.freeze import Freeze
+from actions.postgresql.reindex_concurrently import ReindexConcurrently
 from actions.postgresql.reload import Reload
 from actions.postgresql.set_parameter import SetParameter
+from actions.postgresql.terminate_session import TerminateSession
 from actions.postgresql.vacuum import Vacuum
 
 
@@ -24,5 +29,10 @@ def actions() -> Mapping[str, Action]:
         Reload(),
         AutovacuumSettings(),
         SetParameter(),
+        CancelQuery(),
+        TerminateSession(),
+        ReindexConcurrently(),
+        DropInvalidIndex(),
+        DropInactiveSlot(),
     )
     return {action.info.name: action for action in every}
