@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+import structlog
+
 from actions.action import Action
 from actions.errors import ActError, NotOwner
 from actions.model import WORKING, Execution, GuardResult, Record, RecordKind, State
 from actions.ports import Clock, Guardian, Hands, Lease, Store, Switch
-from actions.run.begin import as_jsons, begin
+from actions.run.attempt import said
+from actions.run.begin import as_jsons, begin, unfit
 from actions.run.by_hand import How, settle, undo
 from actions.run.compensate import compensate
 from actions.run.course import Course, Parts, Patience, time_for
@@ -31,6 +34,7 @@ _HANDLERS: Mapping[State, Callable[[Course, Progress], Awaitable[None]]] = {
     State.VERIFYING: verify,
     State.COMPENSATING: compensate,
 }
+log = structlog.get_logger()
 ACTING = WORKING - {State.VERIFYING}
 
 
@@ -137,7 +141,7 @@ class Executor:
             async with grip:
                 course = Course(parts, ledger, grip)
                 while ledger.execution.state in states:
-                    await _HANDLERS[ledger.execution.state](course, await ledger.progress())
+                    await _go_on(course)
         finally:
             self.busy.discard(execution.id)
         return ledger.execution.state
@@ -154,3 +158,19 @@ class Executor:
     async def undo(self, key: str, who: str, note: str) -> State:
         """Have an execution that succeeded taken back; raise NotDone where it cannot be. As `settle`."""
         return await undo(self.parts, await self.execution(key), who, note)
+
+
+async def _go_on(course: Course) -> None:
+    """Do what comes next; what this program cannot go on with is left to a person."""
+    state = course.execution.state
+    if state is not State.CLAIMED and (reason := unfit(course)):
+        await course.ask_person(f"this program cannot go on with it: {reason}")
+        return
+    try:
+        await _HANDLERS[state](course, await course.ledger.progress())
+    except ActError:
+        raise
+    except Exception as error:
+        # It would fail again and again, and hold its scope without anybody knowing.
+        log.exception("execution.defect", id=course.execution.id, action=course.plan.action)
+        await course.ask_person(f"it was broken off by a defect of this program: {said(error)}")

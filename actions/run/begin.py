@@ -14,6 +14,7 @@ from actions.run.attempt import said
 from actions.run.course import Course
 from actions.run.forward import attempt
 from actions.run.grip import Elsewhere, Unreached
+from actions.run.ledger import finite, plain
 from actions.run.progress import Progress
 
 log = structlog.get_logger()
@@ -26,7 +27,7 @@ async def begin(course: Course, done: Progress) -> None:
     if first is not None and (reason := course.stopped() or course.no_time(first)):
         await course.retreat(done, reason, halted=True)
         return
-    if reason := _unfit(course):
+    if reason := unfit(course):
         await _refuse(course, Refusal("precondition", reason))
         return
     try:
@@ -40,7 +41,7 @@ async def begin(course: Course, done: Progress) -> None:
             await attempt(course, done, 0, 1)
 
 
-def _unfit(course: Course) -> str:
+def unfit(course: Course) -> str:
     """Say why a plan cannot be carried out by this program, whatever the target says."""
     plan = course.plan
     action = course.parts.actions.get(plan.action)
@@ -73,7 +74,7 @@ async def _allowed(course: Course, session: ActingSession) -> bool:
         await _refuse(course, results)
         return False
     await course.ledger.write(RecordKind.GUARDS, {"stage": "session", "results": as_jsons(results)})
-    await course.ledger.write(RecordKind.MEASURED, {"when": "before", "values": dict(before)})
+    await course.ledger.write(RecordKind.MEASURED, {"when": "before", "values": finite(before)})
     return True
 
 
@@ -116,4 +117,4 @@ async def _refuse(course: Course, refusal: Refusal) -> None:
 
 def as_jsons(results: Sequence[GuardResult]) -> list[object]:
     """Return guards' results for the journal."""
-    return [as_json(result) for result in results]
+    return [plain(as_json(result)) for result in results]

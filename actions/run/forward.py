@@ -71,10 +71,10 @@ async def record_outcome(course: Course, known: Known, kind: RecordKind) -> None
     unknown = known.outcome is Outcome.UNKNOWN
     resolve = unknown and kind is RecordKind.OUTCOME
     try:
-        if unknown:
-            await course.grip.drop()
         to = State.RESOLVING if resolve else course.execution.state
         await course.ledger.move(to, kind, known.body)
+        if unknown:
+            await course.grip.drop()
     finally:
         if known.shutdown:
             raise asyncio.CancelledError

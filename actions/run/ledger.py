@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -103,6 +104,11 @@ class Ledger:
         """Append a record that moves nothing, or raise NotOwner."""
         if not await self.store.write(self.record(kind, body), lease_epoch=self.epoch):
             raise NotOwner(f"{self.execution.id}: it is not ours in epoch {self.epoch} any more")
+
+
+def finite(values: Mapping[str, float]) -> dict[str, float]:
+    """Return what was measured without what is no number: unknown is absent."""
+    return {name: float(value) for name, value in values.items() if math.isfinite(value)}
 
 
 def plain(evidence: Mapping[str, Json]) -> Mapping[str, Json]:

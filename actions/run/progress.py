@@ -158,7 +158,7 @@ def _settle(attempts: Sequence[Attempt], record: Record) -> None:
 def _sent(found: Progress, body: Mapping[str, Any]) -> None:
     """Note who sent it on its way: what failed before a person did has no bearing on what may follow."""
     if body.get("to") == State.NEEDS_HUMAN:
-        found.asked_from = State(body["from"])
+        found.asked_from = State(body.get("from", State.RUNNING))
     if "by_hand" in body:
         found.despite_stop = bool(body.get("despite_stop", False))
         for attempt in (*found.attempts, *found.undos):

@@ -96,11 +96,20 @@ async def _read_back(course: Course, done: Progress, last: Attempt, session: Act
 
 
 async def _cleaned(course: Course, done: Progress, last: Attempt, session: ActingSession) -> bool:
-    """Remove what our failed attempt left; it is idempotent, so a crash here only means once more."""
+    """Remove what our failed attempt left; it is idempotent, so a crash here only means once more.
+
+    That is an effect too: while everything is stopped it needs what taking back needs.
+    """
     step = course.plan.steps[last.step]
     clean = course.operation(step).clean
     if clean is None:
         return True
+    stopped = course.stopped()
+    if stopped and not course.parts.undo_on_stop(course.execution):
+        await course.ask_person(
+            f"{stopped}; what a failed attempt at {step.name} may have left is not removed"
+        )
+        return False
     course.ledger.entitled()
     try:
         async with asyncio.timeout(step.deadline_seconds):

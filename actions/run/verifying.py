@@ -13,6 +13,7 @@ from actions.model import SYSTEM, Inconclusive, Record, RecordKind, State, Verdi
 from actions.run.attempt import said
 from actions.run.course import Course
 from actions.run.grip import Elsewhere
+from actions.run.ledger import finite
 from actions.run.progress import Progress
 
 BAN_SECONDS = 90 * 86400.0
@@ -52,7 +53,7 @@ async def _look(course: Course, done: Progress) -> _Seen:
     try:
         async with asyncio.timeout(course.parts.patience.look):
             session = await course.grip.look()
-            values = await course.action.measure(course.plan, session)
+            values = finite(await course.action.measure(course.plan, session))
         verdict = course.action.judge(course.plan, done.baseline, values)
     except (NotDone, OutcomeUnknown, Elsewhere, TimeoutError) as error:
         return _Seen(verdict=Verdict.INCONCLUSIVE, why=f"it could not be measured: {said(error)}")
@@ -61,7 +62,7 @@ async def _look(course: Course, done: Progress) -> _Seen:
         return _Seen(verdict=Verdict.INCONCLUSIVE, why=f"measuring it has a defect: {said(error)}")
     finally:
         await course.grip.drop()
-    return _Seen(verdict=verdict, values=dict(values))
+    return _Seen(verdict=verdict, values=values)
 
 
 async def _conclude(course: Course, done: Progress, seen: _Seen, *, measured: bool) -> None:

@@ -67,19 +67,36 @@ def test_f37_a_step_that_finishes_goes_on_to_its_end_and_no_other_begins() -> No
     virtually(test())
 
 
-def test_f37_a_step_that_can_be_cancelled_ends_within_five_seconds() -> None:
+@pytest.mark.parametrize("undo", [False, True])
+def test_f37_a_step_that_can_be_cancelled_ends_within_five_seconds(undo: bool) -> None:
+    """Removing what it left is an effect too: it needs the policy's word, or a person's."""
+
     async def test() -> None:
         stage = await Stage.of(
-            step(kind=StepKind.CHECKABLE, on_stop=OnStop.CANCEL, deadline_seconds=5000, attempts_max=3)
+            step(
+                kind=StepKind.CHECKABLE,
+                on_stop=OnStop.CANCEL,
+                deadline_seconds=5000,
+                attempts_max=3,
+                arguments=SMALLER,
+            )
         )
         stage.target.delay = 4000.0
         stage.target.then("shrink", "slow")
+        stage.undo_on_stop = undo
         asyncio.get_running_loop().call_later(10, _stop(stage))
-        assert await stage.carry_out() is State.FAILED_CLEAN
+        assert await stage.carry_out() is (State.FAILED_CLEAN if undo else State.NEEDS_HUMAN)
+        assert bool(stage.records(RecordKind.NOTE)) == undo
         outcome = stage.records(RecordKind.OUTCOME)[0]
         assert outcome.body["reason"] == STOP
         assert outcome.at - stage.clock.wall <= 15
         assert stage.kinds().count("intent") == 1, "no further attempt while stopped"
+        if undo:
+            return
+        assert "what a failed attempt at shrink may have left is not removed" in stage.execution.reason
+        stage.switch.reason = ""
+        await stage.executor.settle("e1", "resume", "ann", "")
+        assert await stage.recover() is State.SUCCEEDED
 
     virtually(test())
 
