@@ -152,14 +152,16 @@ def _schedule(fields: Fields, now: float) -> Schedule | None:
     if "cron" not in inner:
         inner.missing("cron", 'write cron: "30 2 * * 0"')
         return None
-    schedule = Schedule(cron=inner.text("cron"), zone=zone)
+    text = inner.text("cron")
+    if not isinstance(inner.raw("cron"), str):  # told already
+        return None
+    schedule = Schedule(cron=text, zone=zone)
     try:
-        if schedule.cron:
-            check_cron(schedule, now)
-            return schedule
+        check_cron(schedule, now)
     except BadCron as error:
         inner.wrong("cron", str(error), error.hint)
-    return None
+        return None
+    return schedule
 
 
 def _parameters(fields: Fields, info: ActionInfo) -> dict[str, Json | FromLabel]:

@@ -232,6 +232,12 @@ def test_where_an_exporter_is_watched_any_label_may_come(tmp_path: Path) -> None
 
 def test_a_good_policy_raises_no_doubt(tmp_path: Path) -> None:
     assert doubts(tmp_path, POLICY + "    targets: ['sho*', shop]\n") == []
+    assert (
+        doubts(
+            tmp_path, POLICY.replace("{alertname: PostgresqlDeadTuples}", "['alertname=~\"Postgresql.*\"']")
+        )
+        == []
+    )
     labels = POLICY.replace("Tuples}", "Tuples, env: prod, severity: warning, target: shop, datname: x}")
     assert doubts(tmp_path, labels, TARGET.replace("engine", "labels: {env: prod}, engine")) == []
 

@@ -147,6 +147,10 @@ CASES = [
     # Schedules.
     Case("a schedule as text", HEAD + "    schedule: '* * * * *'\n", 4, "schedule: should be keys with values", "cron:"),
     Case("a schedule without cron", HEAD + "    schedule: {zone: UTC}\n", 4, "schedule: cron: required key"),
+    Case("an empty schedule", HEAD + "    schedule: {cron: ''}\n", 4, "has 0 fields, a schedule has five"),
+    Case("a schedule without a value", HEAD + "    schedule: {cron: }\n", 4, "schedule: cron: is empty"),
+    Case("a schedule that is a number", HEAD + "    schedule: {cron: 5}\n", 4, "schedule: cron: should be text"),
+    Case("a window without a value", GOOD + "    windows: [{begin: , end: '01:00'}]\n", 5, "windows[0]: begin: is empty"),
     Case("a day that never is", HEAD + "    parameters: {table: x}\n    schedule: {cron: '* * 31 2 *'}\n", 5, "'* * 31 2 *' never comes", ""),
     Case("four fields", HEAD + "    schedule: {cron: '* * * *'}\n", 4, "has 4 fields, a schedule has five", "minute, hour"),
     Case("a minute too late", HEAD + "    schedule: {cron: '60 * * * *'}\n", 4, "higher than the maximum value"),

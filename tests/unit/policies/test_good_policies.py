@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from actions.model import Mode
 from actions.policies.load import load
+from actions.policies.parameters import resolve_parameters
 from actions.policy import Budget, CoolDown, FromLabel, Match, Policies, Policy, Schedule
 from actions.window import Window
 from rules.model import Place
@@ -111,3 +112,13 @@ def test_a_mapping_is_equality_of_each_label() -> None:
     text = GOOD.replace("['alertname=\"A\"']", "{alertname: A, env: prod}")
     (policy,) = load({"p.yaml": text}, CATALOGUE, NOW).policies.policies
     assert policy.matches == (Match("alertname", "=", "A"), Match("env", "=", "prod"))
+
+
+def test_truths_and_numbers_stand_as_they_are() -> None:
+    (policy,) = load(
+        {"p": GOOD + "    parameters: {hard: true, share: 0.25}\n"}, CATALOGUE, NOW
+    ).policies.policies
+    assert policy.parameters == {"hard": True, "share": 0.25}
+    found = resolve_parameters(CATALOGUE[policy.action], policy.parameters, {"relname": "orders"})
+    assert found.values["hard"] is True
+    assert found.values["share"] == 0.25

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,15 @@ def test_a_closed_window_says_when_it_opens_in_its_own_zone(config: Path) -> Non
     assert "Sat" in text.splitlines()[-1]
 
 
+def test_an_open_window_says_until_when(config: Path) -> None:
+    text = POLICIES.replace(
+        '{begin: "00:00", end: "24:00"}', '{begin: "00:00", end: "12:00"}, {begin: "12:00", end: "23:59"}'
+    )
+    (config.parent / "p.yaml").write_text(text)
+    # In the last minute of the day it is closed.
+    assert re.search(r"open until .* 23:59 UTC|closed, opens .* 00:00 UTC", explained(config, *LABELS).stdout)
+
+
 def test_an_alert_from_elsewhere_reaches_no_policy_that_does_not_say_so(config: Path) -> None:
     result = explained(config, *LABELS, more=("--from", "alertmanager"))
     assert result.exit_code == 1
@@ -158,6 +168,12 @@ def test_files_are_checked_alone(config: Path) -> None:
     result = run("check", config.parent / "p.yaml")
     assert result.exit_code == 0
     assert result.stdout == "OK: 3 policies in 1 files\n"
+    assert "warning: " not in result.stderr
+    doubtful = config.parent / "doubtful.yaml"
+    doubtful.write_text(
+        POLICIES.replace('"00:00", end: "24:00"', '"00:00", end: "24:00", zone: Europe/Berlin')
+    )
+    assert "the clocks of Europe/Berlin change within it" in run("check", doubtful).stderr
     assert data(run("check", config.parent / "p.yaml", "--output", "json"))["policies"] == [
         "other-target",
         "mine",
