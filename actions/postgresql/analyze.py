@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from actions.action import ActionInfo, Evidence, Operation, Parameter, Work
@@ -136,12 +137,10 @@ class Analyze:
         return {"analyzes": float(table.analyzes), "changed_rows": float(table.changed)}
 
     def judge(self, plan: Plan, before: Mapping[str, float], after: Mapping[str, float]) -> Verdict:
-        """Say whether it was analyzed since; counters that went back say nothing."""
+        """Say whether it was analyzed since; the counters may tell of it a little later."""
         del plan
-        was, now = before.get("analyzes"), after.get("analyzes")
-        if was is None or now is None or now < was:
-            return Verdict.INCONCLUSIVE
-        return Verdict.IMPROVED if now > was else Verdict.NEUTRAL
+        newer = after.get("analyzes", 0.0) > before.get("analyzes", math.inf)
+        return Verdict.IMPROVED if newer else Verdict.INCONCLUSIVE
 
 
 def _fresh(parameters: Mapping[str, object], session: PostgresActing, table: Table) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from actions.action import ActionInfo, Evidence, Operation, Work
@@ -96,10 +97,9 @@ class Checkpoint:
     def judge(self, plan: Plan, before: Mapping[str, float], after: Mapping[str, float]) -> Verdict:
         """Compare the two checkpoints."""
         del plan
-        if "checkpoint_at" not in before or "checkpoint_at" not in after:
-            return Verdict.INCONCLUSIVE
-        newer = after["checkpoint_lsn"] > before["checkpoint_lsn"]
-        return Verdict.IMPROVED if newer else Verdict.NEUTRAL
+        newer = after.get("checkpoint_at", 0.0) >= before.get("checkpoint_at", math.inf)
+        further = after.get("checkpoint_lsn", 0.0) > before.get("checkpoint_lsn", math.inf)
+        return Verdict.IMPROVED if newer and further else Verdict.INCONCLUSIVE
 
 
 async def _state(session: PostgresActing) -> Mapping[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from actions.action import ActionInfo, Evidence, Operation, Work
@@ -104,9 +105,8 @@ class Reload:
     def judge(self, plan: Plan, before: Mapping[str, float], after: Mapping[str, float]) -> Verdict:
         """Compare the two times."""
         del plan
-        if "loaded_at" not in before or "loaded_at" not in after:
-            return Verdict.INCONCLUSIVE
-        return Verdict.IMPROVED if after["loaded_at"] > before["loaded_at"] else Verdict.NEUTRAL
+        newer = after.get("loaded_at", 0.0) > before.get("loaded_at", math.inf)
+        return Verdict.IMPROVED if newer else Verdict.INCONCLUSIVE
 
 
 async def _against(session: PostgresActing) -> str:

@@ -88,7 +88,7 @@ class SetParameter:
         """Return how it is done."""
         return {
             "alter": Operation(perform=_alter, capture=_capture, undo=_undo),
-            "reload": Operation(perform=_reload),
+            "reload": Operation(perform=_reload, undo=_reload),
             "look": Operation(perform=_look),
         }
 
@@ -139,7 +139,7 @@ class SetParameter:
                     text="SELECT pg_catalog.pg_reload_conf()",
                     deadline_seconds=15.0,
                     attempts_max=3,
-                    undo_text="none of its own: the undo of the first step reloads",
+                    undo_text="SELECT pg_catalog.pg_reload_conf()",
                     undoable=True,
                 ),
                 Step(

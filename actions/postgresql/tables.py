@@ -73,6 +73,8 @@ class Table:
     """Seconds since the last VACUUM of whatever kind; None: never."""
     analyzed_ago: float | None
     vacuums: int
+    """By hand, since the counters count."""
+    autovacuums: int
     analyzes: int
     xid_age: float
     multixact_age: float
@@ -213,6 +215,7 @@ with setting as (
       pg_catalog.pg_stat_get_last_analyze_time(c.oid), pg_catalog.pg_stat_get_last_autoanalyze_time(c.oid)
     ))::float8 as analyzed_ago,
     pg_catalog.pg_stat_get_vacuum_count(c.oid) as vacuums,
+    pg_catalog.pg_stat_get_autovacuum_count(c.oid) as autovacuums,
     pg_catalog.pg_stat_get_analyze_count(c.oid) as analyzes,
     coalesce(greatest(case when c.relfrozenxid <> '0' then pg_catalog.age(c.relfrozenxid) end,
       case when t.relfrozenxid <> '0' then pg_catalog.age(t.relfrozenxid) end), 0)::float8 as xid_age,

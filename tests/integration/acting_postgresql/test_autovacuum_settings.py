@@ -147,7 +147,17 @@ async def test_the_scale_follows_the_churn_within_its_bounds(server: ScratchPost
         plan = await planned(SETTINGS, session, table="t", **NOW)
         share = (await SETTINGS.measure(plan, session))["dead_share"]
     assert 0.3 < share < 0.7
-    cases = ((0.3, 0.2, "improved"), (0.3, 0.29, "neutral"), (0.3, 0.46, "worse"), (0.001, 0.009, "improved"))
-    for was, now, verdict in cases:
-        assert SETTINGS.judge(plan, {"dead_share": was}, {"dead_share": now}) == verdict
+    cases = (
+        (0.3, 0.2, 0, "improved"),
+        (0.001, 0.009, 0, "improved"),
+        (0.3, 0.29, 1, "inconclusive"),
+        (0.3, 0.46, 0, "inconclusive"),
+        (0.3, 0.46, 1, "worse"),
+    )
+    for was, now, came, verdict in cases:
+        before, after = (
+            {"dead_share": was, "autovacuums": 0.0},
+            {"dead_share": now, "autovacuums": float(came)},
+        )
+        assert SETTINGS.judge(plan, before, after) == verdict
     assert SETTINGS.judge(plan, {}, {"dead_share": 0.1}) is Verdict.INCONCLUSIVE

@@ -196,6 +196,10 @@ async def test_what_is_no_table_is_refused(
         assert kind in (await refusal(VACUUM, session, table="x")).reason
 
 
+BEFORE = {"dead_rows": 10.0, "vacuums": 1.0}
+
+
 def test_what_is_not_measured_is_not_judged() -> None:
     assert VACUUM.judge(None, {}, {"dead_rows": 1}) is Verdict.INCONCLUSIVE  # type: ignore[arg-type]
-    assert VACUUM.judge(None, {"dead_rows": 10}, {"dead_rows": 6}) is Verdict.NEUTRAL  # type: ignore[arg-type]
+    assert VACUUM.judge(None, BEFORE, BEFORE | {"dead_rows": 1.0}) is Verdict.INCONCLUSIVE  # type: ignore[arg-type]
+    assert VACUUM.judge(None, BEFORE, {"dead_rows": 6.0, "vacuums": 2.0}) is Verdict.NEUTRAL  # type: ignore[arg-type]
