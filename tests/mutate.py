@@ -11,6 +11,7 @@ import argparse
 import dataclasses
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -39,7 +40,9 @@ AREAS = {
         ("actions/executor.py", "actions/recovery.py", "actions/run/*.py"),
         ("tests/unit/acting/test_executor*.py", "tests/unit/acting/test_recovery*.py"),
     ),
-    "store": Area(("daemon/store/*.py",), ("tests/unit/store/test_*.py", "tests/unit/store*.py")),
+    "store": Area(
+        ("daemon/store/*.py",), ("tests/unit/store/test_*.py", "tests/integration/store/test_*.py")
+    ),
 }
 
 
@@ -51,6 +54,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--show", action="store_true", help="print the changes that nobody noticed")
     options = parser.parse_args(arguments)
+    # Told to stop, it removes its copy too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if unknown := set(options.areas) - set(AREAS):
         parser.error(f"there is no area {', '.join(sorted(unknown))}; there are {', '.join(AREAS)}")
     areas = options.areas or AREAS
