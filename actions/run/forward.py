@@ -14,7 +14,7 @@ from actions.ports import ActingSession
 from actions.run.attempt import Known, perform, said
 from actions.run.course import Course, attempts_allowed
 from actions.run.grip import Elsewhere, Unreached
-from actions.run.ledger import plain
+from actions.run.ledger import kept_whole, plain
 from actions.run.progress import Progress
 
 NO_ATTEMPT = "the journal has no attempt of it, though one was begun: look at the target"
@@ -102,12 +102,16 @@ async def _captured(
         return {}, ""
     try:
         async with asyncio.timeout(course.parts.patience.look):
-            return plain(await capture(course.work(step, 1, session, {}, done))), ""
+            before = await capture(course.work(step, 1, session, {}, done))
     except (NotDone, OutcomeUnknown, TimeoutError) as error:
         return {}, f"{step.name} was not begun, since what undoing needs could not be read: {said(error)}"
     except Exception as error:
         log.exception("capture.defect", execution=course.execution.id, step=step.name)
         return {}, f"{step.name} was not begun, since reading what undoing needs has a defect: {said(error)}"
+    told = plain(before)
+    if step.undoable and (told is not before or not kept_whole(before)):
+        return {}, f"{step.name} was not begun, since the journal masks, or cannot hold, what undoing needs"
+    return told, ""
 
 
 async def _intend(

@@ -10,6 +10,7 @@ from actions.errors import NotOwner
 from actions.model import SYSTEM, Execution, Json, Record, RecordKind, State, canonical
 from actions.ports import Clock, Lease, Move, Store
 from actions.run.progress import Progress, progress
+from collectors.secret import redact
 
 
 @dataclass(slots=True)
@@ -109,6 +110,15 @@ class Ledger:
 def finite(values: Mapping[str, float]) -> dict[str, float]:
     """Return what was measured without what is no number: unknown is absent."""
     return {name: float(value) for name, value in values.items() if math.isfinite(value)}
+
+
+def kept_whole(value: Json) -> bool:
+    """Tell whether a journal, which masks what looks like a secret, gives this back as it is."""
+    if isinstance(value, str):
+        return redact(value) == value and "\0" not in value
+    if isinstance(value, Mapping):
+        return all(redact(f"{key}=x") == f"{key}=x" and kept_whole(each) for key, each in value.items())
+    return all(map(kept_whole, value)) if isinstance(value, list | tuple) else True
 
 
 def plain(evidence: Mapping[str, Json]) -> Mapping[str, Json]:

@@ -18,8 +18,6 @@ class Attempt:
 
     step: int
     number: int
-    at: float
-    """Unix time of its intent."""
     may_land_until: float
     before: Mapping[str, Json]
     outcome: Outcome | None = None
@@ -137,7 +135,6 @@ def _intended(record: Record) -> Attempt:
     return Attempt(
         step=record.step,
         number=record.attempt,
-        at=record.at,
         may_land_until=float(record.body.get("may_land_until", record.at)),
         before=record.body.get("before", {}),
     )

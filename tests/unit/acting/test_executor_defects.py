@@ -71,6 +71,50 @@ def test_a_defect_of_our_own_breaks_it_off_and_a_person_is_asked() -> None:
     virtually(test())
 
 
+@pytest.mark.parametrize(
+    "before",
+    [
+        {"definition": "CREATE INDEX i ON t (a) WHERE password = 'x'"},
+        {"password": "x"},
+        {"settings": ["work_mem=4MB", {"deep": "postgresql://u:secret@h/d"}]},
+        {"name": "a\0b"},
+        {"size": math.nan},
+    ],
+)
+@pytest.mark.parametrize("undoable", [False, True])
+def test_undo_data_that_the_journal_would_mask_is_no_undo_data(before: Any, undoable: bool) -> None:
+    async def test() -> None:
+        stage = await Stage.of(step(arguments=SMALLER, undoable=undoable))
+
+        async def capture(_: Any) -> Any:
+            return before
+
+        both = {"do": replace(stage.action.operations["do"], capture=capture)}
+        stage.action.__class__ = type("Odd", (type(stage.action),), {"operations": both, "__slots__": ()})
+        assert await stage.carry_out() is (State.REFUSED if undoable else State.SUCCEEDED)
+        if undoable:
+            assert stage.target.landed == []
+            assert "the journal masks, or cannot hold, what undoing needs" in stage.execution.reason
+
+    virtually(test())
+
+
+def test_undo_data_that_is_no_secret_is_kept() -> None:
+    async def test() -> None:
+        stage = await Stage.of(step(arguments=SMALLER))
+        whole = {"password_encryption": "md5", "options": ["a=1", {"n": 1.5}], "none": None}
+
+        async def capture(_: Any) -> Any:
+            return whole
+
+        both = {"do": replace(stage.action.operations["do"], capture=capture)}
+        stage.action.__class__ = type("Odd", (type(stage.action),), {"operations": both, "__slots__": ()})
+        assert await stage.carry_out() is State.SUCCEEDED
+        assert stage.records(RecordKind.INTENT)[0].body["before"] == whole
+
+    virtually(test())
+
+
 def test_what_is_measured_and_is_no_number_is_absent() -> None:
     async def test() -> None:
         stage = await Stage.of(step())
