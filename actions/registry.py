@@ -14,6 +14,7 @@ from actions.postgresql.drop_invalid_index import DropInvalidIndex
 from actions.postgresql.freeze import Freeze
 from actions.postgresql.reindex_concurrently import ReindexConcurrently
 from actions.postgresql.reload import Reload
+from actions.postgresql.repack import Repack
 from actions.postgresql.set_parameter import SetParameter
 from actions.postgresql.terminate_session import TerminateSession
 from actions.postgresql.vacuum import Vacuum
@@ -32,6 +33,7 @@ def actions() -> Mapping[str, Action]:
         CancelQuery(),
         TerminateSession(),
         ReindexConcurrently(),
+        Repack(),
         DropInvalidIndex(),
         DropInactiveSlot(),
     )

@@ -30,6 +30,7 @@ PACKAGES = {
     f"{EXTENSIONS_15}/pg_stat_kcache.control": "postgresql-15-pg-stat-kcache",
     f"{EXTENSIONS_15}/pg_wait_sampling.control": "postgresql-15-pg-wait-sampling",
     f"{EXTENSIONS_15}/pg_qualstats.control": "postgresql-15-pg-qualstats",
+    f"{EXTENSIONS_15}/pg_repack.control": "postgresql-15-repack",
     "pgbouncer": "pgbouncer",
     "prometheus": "prometheus",
     "promtool": "prometheus",

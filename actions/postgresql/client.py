@@ -22,7 +22,7 @@ from actions.postgresql.answers import not_connected, refused
 from collectors import errors as seen
 from collectors.postgresql import tls
 from collectors.postgresql.options import PostgresOptions
-from collectors.secret import redact
+from collectors.secret import Secret, redact
 from collectors.secret_ref import SecretError, SecretRef
 
 CONNECT_SECONDS = 10.0
@@ -161,6 +161,23 @@ class PostgresActing:
         """Open a second session in the same database, to look on while this one works."""
         async with connect(self._options, self._credentials, self.database, self.tag) as other:
             yield other
+
+    def libpq(self) -> tuple[dict[str, str], Secret | None]:
+        """Return the environment in which a program of libpq gets here as the same role, and its password."""
+        options, tls_ = self._options, self._options.tls
+        who = self._credentials or Credentials(user=options.user, password=options.password)
+        environment = {
+            "PGHOST": options.host,
+            "PGPORT": str(options.port),
+            "PGUSER": who.user,
+            "PGDATABASE": self.database,
+            "PGAPPNAME": fence.application_name(self.tag),
+            "PGSSLMODE": options.tls_mode,
+            "PGCONNECT_TIMEOUT": str(int(CONNECT_SECONDS)),
+        }
+        files = {"PGSSLROOTCERT": tls_.ca_file, "PGSSLCERT": tls_.cert_file, "PGSSLKEY": tls_.key_file}
+        environment |= {name: path for name, path in files.items() if path}
+        return environment, who.password.resolve() if who.password else None
 
     async def close(self) -> None:
         """End the session; never raises, never waits long."""
