@@ -173,7 +173,7 @@ def without(sight: Sight) -> list[Sight]:
 
 
 @given(sights())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_knowing_less_never_allows_more(sight: Sight) -> None:
     if not allows(sight):
         for less in without(sight):
