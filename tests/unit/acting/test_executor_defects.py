@@ -117,7 +117,7 @@ def test_undo_data_that_is_no_secret_is_kept() -> None:
 
 def test_what_is_measured_and_is_no_number_is_absent() -> None:
     async def test() -> None:
-        stage = await Stage.of(step())
+        stage = await Stage.of(step(undoable=False))
         stage.target.size = math.nan
         assert await stage.carry_out() is State.NEEDS_HUMAN
         assert stage.records(RecordKind.MEASURED)[0].body["values"] == {}
