@@ -42,9 +42,12 @@ INFO = ActionInfo(
         "of a standby only when told so. Deletes no file itself."
     ),
     parameters=(
-        Parameter(name="slot", type="text", label="slot_name", required=True, help="The slot."),
+        Parameter(name="slot", type="identifier", label="slot_name", required=True, help="The slot."),
         Parameter(
-            name="database", type="text", label="database", help="A logical slot's database; else left out."
+            name="database",
+            type="identifier",
+            label="database",
+            help="A logical slot's database; else left out.",
         ),
         Parameter(
             name="retained_bytes_min",

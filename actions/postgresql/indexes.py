@@ -13,14 +13,17 @@ from actions.postgresql.client import PostgresActing
 PARAMETERS = (
     Parameter(
         name="database",
-        type="text",
+        type="identifier",
         label="datname",
         help="The database; left out: the one that the target names.",
     ),
     Parameter(
-        name="schema", type="text", label="schemaname", help="The index's schema, `public` unless given."
+        name="schema",
+        type="identifier",
+        label="schemaname",
+        help="The index's schema, `public` unless given.",
     ),
-    Parameter(name="index", type="text", label="indexrelname", required=True, help="The index."),
+    Parameter(name="index", type="identifier", label="indexrelname", required=True, help="The index."),
 )
 _LEFTOVER = re.compile(r"_cc(?:new|old)[0-9]*\Z")
 

@@ -57,12 +57,14 @@ def parameters(symptoms: tuple[Symptom, ...]) -> tuple[Parameter, ...]:
         Parameter(
             name="least_seconds",
             type="duration",
-            default=SECONDS,
             least=1,
-            help="For how long it has done so; of lock_head: how long somebody has waited for it.",
+            help="For how long it has done so, 5m unless given; of lock_head how long somebody has waited for "
+            "it, 1m unless given.",
         ),
-        Parameter(name="database", type="text", label="datname", help="Only a session in this database."),
-        Parameter(name="user", type="text", label="usename", help="Only a session of this role."),
+        Parameter(
+            name="database", type="identifier", label="datname", help="Only a session in this database."
+        ),
+        Parameter(name="user", type="identifier", label="usename", help="Only a session of this role."),
         Parameter(
             name="application", type="text", label="application_name", help="Only one of this application."
         ),
