@@ -58,8 +58,8 @@ def parameters(symptoms: tuple[Symptom, ...]) -> tuple[Parameter, ...]:
             name="least_seconds",
             type="duration",
             least=1,
-            help="For how long it has done so, 5m unless given; of lock_head how long somebody has waited for "
-            "it, 1m unless given.",
+            help="For how long it has done so, 5m unless given; of lock_head how long somebody has waited "
+            "for it, 1m unless given.",
         ),
         Parameter(
             name="database", type="identifier", label="datname", help="Only a session in this database."
