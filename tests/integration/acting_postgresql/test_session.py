@@ -12,7 +12,6 @@ import pytest
 from actions.errors import Fenced, NotDone, OutcomeUnknown
 from actions.ports import Tag
 from actions.postgresql.fence import application_name, tag_of
-from actions.postgresql.relation import find, relation
 from actions.scratch.postgres import ScratchPostgres
 from tests.fixtures.acting_postgres import acting
 from tests.fixtures.clients import connected
@@ -283,28 +282,3 @@ def test_the_epoch_survives_a_long_name(execution: str) -> None:
 )
 def test_others_are_not_taken_for_ours(name: str) -> None:
     assert tag_of(name) is None
-
-
-HOSTILE = ['a"b', "line\nbreak", "'; drop table public.t; --", "x" * 63, "ünï", "%I", "$1", "a.b", "\\"]
-
-
-@pytest.mark.parametrize("name", HOSTILE)
-async def test_f47_hostile_names_are_only_names(
-    postgres18: ScratchPostgres, fresh_database: NewDatabase, name: str
-) -> None:
-    database = await fresh_database(postgres18)
-    async with connected(postgres18, database) as owner, acting(postgres18, database) as session:
-        quoted = await owner.fetchval("select quote_ident($1)", name)
-        await owner.execute(f"create schema {quoted}; create table {quoted}.{quoted} (id int)")
-        found = await find(session, name, name)
-        assert found is not None
-        assert (found.schema, found.name) == (name, name)
-        assert "\n" not in found.label
-        await session.run(f"vacuum {found.quoted}", within=30)
-        assert (await relation(session, found.oid, schema=name, name=name)).quoted == found.quoted
-        await owner.execute(f"alter table {quoted}.{quoted} rename to other")
-        with pytest.raises(NotDone, match="other now"):
-            await relation(session, found.oid, schema=name, name=name)
-        await owner.execute(f"drop table {quoted}.other")
-        with pytest.raises(NotDone, match="no relation with oid"):
-            await relation(session, found.oid)

@@ -150,7 +150,10 @@ async def test_the_watching_role_makes_plans_that_say_so(server: ScratchPostgres
             await carried_out(VACUUM, plan, session)
 
 
-@pytest.mark.parametrize("name", ['a"b', "new\nline", "'; drop table t; --", "y" * 63, "%s $1"])
+HOSTILE = ['a"b', "new\nline", "'; drop table t; --", "y" * 63, "%s $1 %I", "ünï", "a.b", "\\", " ", "--"]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
 async def test_f47_a_hostile_name_is_vacuumed_like_any_other(
     postgres18: ScratchPostgres, fresh_database: NewDatabase, name: str
 ) -> None:
