@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,10 +14,11 @@ from actions.postgresql.analyze import Analyze
 from actions.postgresql.checkpoint import Checkpoint
 from actions.postgresql.freeze import Freeze
 from actions.postgresql.reload import Reload
+from actions.postgresql.set_parameter import SetParameter
 from actions.scratch.postgres import ScratchPostgres
 from tests.fixtures.acting_postgres import acting, carried_out, planned, refusal
 from tests.fixtures.clients import connected
-from tests.fixtures.databases import NewDatabase, NewLogin
+from tests.fixtures.databases import Login, NewDatabase, NewLogin
 from tests.fixtures.servers import NewPostgres, Pair
 from tests.fixtures.waiting import until
 
@@ -171,6 +174,22 @@ async def test_the_right_to_reload_can_be_granted(new_postgres: NewPostgres, mon
         refused = await refusal(RELOAD, session)
         await server.psql(refused.reason.partition(": ")[2])
         await carried_out(RELOAD, await planned(RELOAD, session), session)
+
+
+async def test_the_documented_grants_are_enough(new_postgres: NewPostgres) -> None:
+    text = (Path(__file__).resolve().parents[3] / "docs/engines/postgresql.md").read_text(encoding="utf-8")
+    (grants,) = [one for one in re.findall(r"```sql\n(.*?)```", text, re.DOTALL) if "dbarchitect_acts" in one]
+    server = await new_postgres(18)
+    await server.psql(grants.replace("'...'", "'a password'"))
+    await server.psql("create table public.t as select generate_series(1, 1000) as id")
+    login = Login("dbarchitect_acts", "a password")
+    asked = {"table": "t"}, {}, {}, {"name": "work_mem", "value": "8MB"}
+    async with acting(server, login=login) as session:
+        for action, parameters in zip((ANALYZE, CHECKPOINT, RELOAD, SetParameter()), asked, strict=True):
+            plan = await planned(action, session, **parameters)
+            await carried_out(action, plan, session)
+        assert plan.identity.system
+    assert await server.psql("show work_mem") == "8MB"
 
 
 @pytest.mark.parametrize("action", EVERY, ids=lambda action: action.info.name)
