@@ -204,3 +204,19 @@ def test_f07_the_fence_refuses_a_lower_epoch() -> None:
         assert newer.alive
 
     virtually(test())
+
+
+def test_f03_frozen_between_the_intent_of_an_undo_and_the_undo_it_does_nothing() -> None:
+    async def test() -> None:
+        stage = await Stage.of(step("one"), step("two"))
+        stage.target.then("two", "refused")
+        stage.lease.deadline = 25.0
+        stage.at(RecordKind.UNDO_INTENT, "after", lambda: freeze(60), step=1)
+        with pytest.raises(NotOwner):
+            await stage.carry_out()
+        assert not any(each.undo for each in stage.target.landed)
+        assert stage.kinds()[-1] == "undo_intent"
+        await stage.restart()
+        assert await stage.recover() is State.ROLLED_BACK
+
+    virtually(test())

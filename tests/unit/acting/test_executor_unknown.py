@@ -114,6 +114,7 @@ def test_passing_the_deadline_means_unknown_never_failed() -> None:
         assert first["outcome"] == "unknown"
         assert first["late"] is True
         assert first["reason"] == "no answer within its deadline of 3 s"
+        assert len(stage.hands.opened) == 2, "what the first session may still do is not ours to read back"
 
     virtually(test())
 
