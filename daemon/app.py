@@ -14,6 +14,8 @@ from collectors.definition import ProbeDef
 from collectors.registry import engines
 from collectors.strict_yaml import InvalidFile
 from daemon import config as configuration
+from daemon.acting.acting import AT_START as ACTING_AT_START
+from daemon.acting.acting import Acting
 from daemon.config import Config
 from daemon.fleet import Fleet
 from daemon.garbage import calm
@@ -49,6 +51,9 @@ class App:
         self._desk = Desk(Path(config.daemon.state_dir))
         self._selfmetrics.registry.register(self._desk)
         self._court = Court(config, self._snapshot, self._selfmetrics, engines())
+        self._acting = Acting(config, self._snapshot, self._selfmetrics.registry)
+        self._court.also = self._acting.judged
+        self._desk.tell = self._acting.received
 
     async def run(self) -> None:
         """Watch until SIGTERM; raise CannotListen or StateDirTaken when it cannot begin."""
@@ -84,12 +89,14 @@ class App:
                 await fleet.become(configuration.targets(self._config), custom_probes(self._config))
                 self._started(server)
                 await self._court.start(tasks)
+                self._acting.start(tasks)
                 tasks.create_task(oversee(fleet, self._notifier, self._selfmetrics.loop_lag))
                 tasks.create_task(reload_on_signal(signals, lambda: self._reload(fleet, tasks)))
                 await signals.stop.wait()
                 self._notifier.stopping()
                 log.info("daemon.stopping")
                 schedule.stop()
+                await self._acting.stop()
                 await self._court.stop()
                 await fleet.close()
                 _end()
@@ -101,7 +108,7 @@ class App:
         trouble = self._court.judge.trouble
         return [
             *(f"{name}: no cycle has ended in three intervals" for name in late),
-            *filter(None, [trouble]),
+            *filter(None, [trouble, self._acting.trouble]),
         ]
 
     def _started(self, server: HttpServer) -> None:
@@ -127,6 +134,7 @@ class App:
             renew = old.custom_probes != fresh.custom_probes
             await fleet.become(configuration.targets(fresh), custom_probes(fresh), renew=renew)
             await self._court.become(fresh, tasks)
+            self._acting.become(fresh)
             self._selfmetrics.reloaded(ok=True)
             log.info(
                 "config.reloaded", targets=len(fresh.targets), took_seconds=round(time.monotonic() - began, 3)
@@ -156,6 +164,9 @@ def restart_only(old: Config, fresh: Config) -> list[str]:
         "http": (old.http, fresh.http),
         "exposition": (old.exposition, fresh.exposition),
         "history": (old.history, fresh.history),
+        **{
+            f"acting.{key}": (getattr(old.acting, key), getattr(fresh.acting, key)) for key in ACTING_AT_START
+        },
     }
     return [name for name, (before, after) in pairs.items() if before != after]
 

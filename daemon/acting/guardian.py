@@ -7,7 +7,7 @@ from typing import cast
 
 from actions.action import Action
 from actions.guards.sight import Sight, Stage
-from actions.model import LIVE, Execution, GuardResult, Plan
+from actions.model import LIVE, Execution, GuardResult, Plan, RecordKind
 from actions.policy import Policy
 from actions.ports import ActingSession, Lease, Store, Switch
 from daemon.acting.facts import Facts
@@ -15,6 +15,7 @@ from daemon.acting.firing import Firing
 from daemon.acting.notes import Notes
 from daemon.acting.steady import SteadyClock, Tilt
 
+RUN_NOW = "run_now"
 PAST_SECONDS = 8 * 86400.0
 """How far back earlier executions matter."""
 Judge = Callable[[Sight], Sequence[GuardResult]]
@@ -37,7 +38,7 @@ class FactGuardian:
         notes: Notes,
         actions: Mapping[str, Action],
         policy: Callable[[str], Policy | None],
-        run_now_by: Callable[[str], str] = lambda _: "",
+        nobody_acts: Callable[[str], str] = lambda _: "",
     ) -> None:
         self._judge = judge
         self._clock = clock
@@ -50,7 +51,8 @@ class FactGuardian:
         self._notes = notes
         self._actions = actions
         self._policy = policy
-        self._run_now_by = run_now_by
+        self._nobody_acts = nobody_acts
+        self._last: dict[str, Sequence[GuardResult]] = {}
         self.refusals: dict[str, int] = {}
         """By guard: how often it refused."""
 
@@ -63,11 +65,31 @@ class FactGuardian:
     ) -> Sequence[GuardResult]:
         """Return all results at a stage; raise StoreUnavailable, and what the session raises."""
         sight = await self.sight(execution, cast("Stage", stage), session, fresh)
-        results = self._judge(sight)
+        results = list(self._judge(sight))
+        nobody = self._nobody_acts(execution.plan.target)
+        if nobody and stage != "proposed":
+            results.insert(0, GuardResult(guard="policy", allowed=False, reason=nobody))
         for result in results:
             if not result.allowed:
                 self.refusals[result.guard] = self.refusals.get(result.guard, 0) + 1
+        self._last[execution.id] = results
         return results
+
+    def last(self, execution: str) -> Sequence[GuardResult]:
+        """Return, once, what was last said of an execution."""
+        return self._last.pop(execution, ())
+
+    async def run_now_by(self, execution: Execution) -> str:
+        """Return who asked to begin it without waiting for its window; empty when nobody did."""
+        policy = self._policy(execution.policy) if execution.policy else None
+        if policy is None or not policy.windows:
+            return ""
+        asked = [
+            record.who
+            for record in await self._store.records(execution.id)
+            if record.kind is RecordKind.NOTE and record.body.get("event") == RUN_NOW
+        ]
+        return asked[-1] if asked else ""
 
     async def sight(
         self,
@@ -93,7 +115,7 @@ class FactGuardian:
             now=self._clock.now(),
             execution=execution,
             policy=self._policy(execution.policy) if execution.policy else None,
-            run_now_by=self._run_now_by(execution.id),
+            run_now_by=await self.run_now_by(execution) if stage != "proposed" else "",
             stopped=self._switch.stopped(plan.target, plan.action),
             leader_seconds=self._clock.monotonic() - held.leader_since if held.epoch else None,
             tilt_seconds=self._tilt.seconds(),

@@ -14,7 +14,18 @@ from dataclasses import dataclass, field
 import structlog
 
 from actions.guards.limits import ALERT_AGE_SECONDS
-from actions.model import WAITING, Incident, Json, Mode, Record, RecordKind, Refusal, State, as_json
+from actions.model import (
+    WAITING,
+    Execution,
+    Incident,
+    Json,
+    Mode,
+    Record,
+    RecordKind,
+    Refusal,
+    State,
+    as_json,
+)
 from actions.policies.decide import decide, effective
 from actions.policies.parameters import resolve_parameters
 from actions.policy import Policies, Policy
@@ -23,6 +34,7 @@ from daemon.acting.answered import NO_PLAN_SECONDS, Answered
 from daemon.acting.firing import ALERTMANAGER, Firing
 from daemon.acting.planner import Planner
 from daemon.acting.proposals import Proposals, Wish
+from daemon.acting.shadow import cleared, cleared_at
 
 log = structlog.get_logger()
 SYNC_SECONDS = 5.0
@@ -223,18 +235,29 @@ class Intake:
 
     async def _see_to_those_that_wait(self) -> None:
         """Cancel what was not begun and is not needed any more; learn what became of the others."""
-        self.answered.forget(self._firing.resolved)
-        over = bool(self._firing.resolved)
+        gone = set(self._firing.resolved)
         self._firing.resolved.clear()
+        self.answered.forget(gone)
+        over = bool(gone)
         now = self._clock.monotonic()
         if not over and now - self._synced_at < SYNC_SECONDS:
             return
         self._synced_at = now
         for each in await self._store.executions(limit=NEWEST):
-            self.answered.took(each)
+            if each.incident.key in gone:
+                await self._cleared(each)
+            else:
+                self.answered.took(each)
         for each in await self._store.executions(WAITING):
             if self._firing.fires(each.incident) is False:
                 await self._cancel(each.id, each.epoch)
+
+    async def _cleared(self, execution: Execution) -> None:
+        """Note of what was only recorded that the symptom went away by itself."""
+        known = execution.state is not State.OBSERVED or cleared_at(await self._store.records(execution.id))
+        if not known:
+            record = cleared(execution, self._clock.now())
+            await self._store.write(record, lease_epoch=self._lease.held().epoch)
 
     async def _cancel(self, key: str, epoch: int) -> None:
         reason = "the alert is resolved, and nothing had begun"

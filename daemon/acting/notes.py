@@ -8,12 +8,11 @@ from dataclasses import dataclass, field
 from actions.model import Record, RecordKind
 from actions.ports import Clock, Store
 
-BAN_SECONDS = 90 * 86400.0
-"""How long what made things worse is not tried again; closing the action's breaker ends it earlier."""
 FRESH_SECONDS = 15.0
 """Other daemons write notes too: those known for so long are read anew."""
 ACKNOWLEDGED = "acknowledged"
 BANNED = "banned"
+"""Written by the executor, with the family and until when."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +42,6 @@ class Notes:
     async def acknowledge(self, action: str, who: str, note: str) -> None:
         """Close an action's circuit breaker, and lift the bans of its families."""
         await self._write({"event": ACKNOWLEDGED, "action": action, "note": note}, who)
-
-    async def ban(self, action: str, family: str, why: str, who: str) -> None:
-        """Ban a family because it made things worse."""
-        until = self._clock.now() + BAN_SECONDS
-        body = {"event": BANNED, "action": action, "family": family, "until": until, "why": why}
-        await self._write(body, who)
 
     async def _write(self, body: Mapping[str, object], who: str) -> None:
         await self._store.write(Record(kind=RecordKind.NOTE, body=body, who=who))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from actions.guards.approval import approvals_needed
 from actions.guards.judge import PASSING
 from actions.model import (
     SYSTEM,
@@ -54,13 +55,19 @@ class Wish:
 class Proposals:
     """Writes executions."""
 
-    def __init__(self, store: Store, guardian: Guardian, clock: Clock) -> None:
+    def __init__(
+        self, store: Store, guardian: Guardian, clock: Clock, nobody_acts: Callable[[str], str]
+    ) -> None:
         self._store = store
         self._guardian = guardian
         self._clock = clock
+        self._nobody_acts = nobody_acts
 
     async def propose(self, plan: Plan, wish: Wish) -> tuple[Execution, bool]:
-        """Write an execution with what guards say of it; False: it was there. Raises StoreUnavailable."""
+        """Write an execution with what guards say of it; False: it was there. Raises StoreUnavailable.
+
+        What a person wants and nobody else must agree to is approved by that.
+        """
         now = self._clock.now()
         fresh = Execution(
             id=secrets.token_hex(8),
@@ -76,6 +83,12 @@ class Proposals:
             deadline=now + wish.expires_seconds,
             updated=now,
         )
+        if not wish.policy and not approvals_needed(fresh, None):
+            fresh = replace(fresh, state=State.APPROVED)
+        if fresh.state in (State.APPROVED, State.AWAITING_APPROVAL) and (
+            why := self._nobody_acts(plan.target)
+        ):
+            fresh = replace(fresh, state=State.PROPOSED, reason=why)
         results = await self._guardian.judge(fresh, "proposed")
         against = [each for each in results if not each.allowed and each.guard not in WAITS]
         if against and wish.mode is not Mode.OBSERVE:

@@ -51,7 +51,7 @@ class KillSwitch:
         """Return why nothing may be done, or an empty string."""
         if self._broken:
             return self._broken
-        if why := self._by_file():
+        if why := self.file_there():
             return why
         for flag in (*self._unsaved, *self._flags):
             if flag.target in ("", target) and flag.action in ("", action):
@@ -136,7 +136,8 @@ class KillSwitch:
             self._flags = (*self._flags, flag)
             self._unsaved.remove(flag)
 
-    def _by_file(self) -> str:
+    def file_there(self) -> str:
+        """Return what is wrong with the stop file: it is there, or cannot be looked for."""
         there, trouble = _seen(self._file)
         if trouble:
             return f"the stop file {self._file} cannot be looked for: {trouble}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import structlog
@@ -15,7 +15,7 @@ from daemon.catalogue import catalogue
 from daemon.config import Config
 from daemon.judge.bench import Bench, BenchOptions
 from daemon.judge.feed import Reader
-from daemon.judge.judge import Judge
+from daemon.judge.judge import Judge, Judged
 from daemon.judge.keepers import Keepers
 from daemon.judge.metrics import JudgeMetrics
 from daemon.judge.saved import SavedAlerts
@@ -40,7 +40,9 @@ class Court:
             bench_of(config), snapshot, selfmetrics, Reader(snapshot, known), self.saved, self.keepers
         )
         self._dispatch = Dispatch(config)
-        self.judge.tell = self._dispatch.tell
+        self.also: Callable[[Judged], None] | None = None
+        """Gets each new state of things too, after those who are told of alerts; never waits."""
+        self.judge.tell = self._tell
         self._judging: asyncio.Task[None] | None = None
         shown = JudgeMetrics(
             lambda: self.judge.judged,
@@ -75,6 +77,11 @@ class Court:
         async with asyncio.TaskGroup() as flushing:
             flushing.create_task(self._dispatch.stop(FLUSH_SECONDS))
             flushing.create_task(self.keepers.close())
+
+    def _tell(self, judged: Judged) -> None:
+        self._dispatch.tell(judged)
+        if self.also is not None:
+            self.also(judged)
 
 
 def bench_of(config: Config) -> Bench:

@@ -53,6 +53,8 @@ class Desk(Collector):
     notices: dict[str, int] = field(
         default_factory=lambda: dict.fromkeys(("taken", "garbage", "not_stored"), 0)
     )
+    tell: Callable[[Sequence[Received]], None] | None = None
+    """Gets what fires whenever something was taken, on the event loop; never waits."""
     _store: ReceivedStore = field(init=False)
     _thread: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="received")
@@ -68,6 +70,7 @@ class Desk(Collector):
             await self._in_thread(self._look)
         except StoreFailed as error:
             log.error("received.no_store", reason=str(error))  # noqa: TRY400 - the reason says it all
+        self._say()
 
     async def close(self) -> None:
         """Close the store; nothing is taken any more."""
@@ -86,6 +89,7 @@ class Desk(Collector):
             log.error("received.not_stored", reason=str(error))  # noqa: TRY400
             raise
         self._count(notice, counts, notice.external_url or sender)
+        self._say()
         return notice, counts
 
     def shown(self) -> list[dict[str, Any]]:
@@ -106,6 +110,10 @@ class Desk(Collector):
     def _firing(self) -> list[Received]:
         silent = self.clock() - SILENT_SECONDS
         return [each for each in self._known if each.last_heard >= silent]
+
+    def _say(self) -> None:
+        if self.tell is not None:
+            self.tell(self._firing())
 
     def _look(self) -> None:
         self._known = self._store.firing(self.clock())
