@@ -244,10 +244,11 @@ with setting as (
     left join lateral (
       select w.pid, coalesce(a.query like 'autovacuum:%(to prevent wraparound)', false) as wraparound
       from (
-        select v.pid, v.relid from pg_catalog.pg_stat_progress_vacuum v
-        union all select v.pid, v.relid from pg_catalog.pg_stat_progress_analyze v
+        select v.pid, v.relid, v.datname from pg_catalog.pg_stat_progress_vacuum v
+        union all select v.pid, v.relid, v.datname from pg_catalog.pg_stat_progress_analyze v
       ) w left join pg_catalog.pg_stat_activity a on a.pid = w.pid
-      where w.relid in (c.oid, c.reltoastrelid) and w.pid <> pg_catalog.pg_backend_pid()
+      where w.relid in (c.oid, c.reltoastrelid) and w.datname = pg_catalog.current_database()
+        and w.pid <> pg_catalog.pg_backend_pid()
       order by 2 desc limit 1
     ) p on true
   where {which}

@@ -9,9 +9,10 @@ import pytest
 
 from actions.errors import NotDone, OutcomeUnknown
 from actions.model import Verdict
+from actions.postgresql.tables import Table, choose
 from actions.postgresql.vacuum import Vacuum
 from actions.scratch.postgres import ScratchPostgres
-from tests.fixtures.acting_postgres import acting, carried_out, planned, refusal, work
+from tests.fixtures.acting_postgres import acting, asked, carried_out, planned, refusal, work
 from tests.fixtures.clients import connected
 from tests.fixtures.databases import NewDatabase, NewLogin
 from tests.fixtures.dead_rows import ROWS, counted, crowded, dead, dirty, under_way
@@ -95,6 +96,27 @@ async def test_whoever_works_on_it_already_is_not_disturbed(new_postgres: NewPos
             await VACUUM.operations["vacuum"].perform(work(plan, "vacuum", session))
         assert await under_way(server)
         working.cancel()
+
+
+async def test_the_same_oid_in_another_database_is_another_table(
+    new_postgres: NewPostgres, fresh_database: NewDatabase
+) -> None:
+    server = await new_postgres(15)
+    far = await fresh_database(server, template="template0")
+    at = {"schema": "pg_catalog", "table": "pg_proc"}
+    async with connected(server, far) as user, asyncio.TaskGroup() as group:
+        await user.execute("set vacuum_cost_delay = 100; set vacuum_cost_limit = 1")
+        working = group.create_task(user.execute("vacuum (freeze, disable_page_skipping) pg_catalog.pg_proc"))
+        await until(lambda: under_way(server), 60)
+        async with acting(server, far) as there, acting(server) as here:
+            busy, free = [await choose(session, asked(**at), "dead", ("r",)) for session in (there, here)]
+        assert await under_way(server)
+        working.cancel()
+    assert isinstance(busy, Table)
+    assert isinstance(free, Table)
+    assert busy.oid == free.oid
+    assert busy.worker is not None
+    assert free.worker is None
 
 
 @pytest.mark.parametrize("major", [15, 17])
