@@ -141,5 +141,7 @@ class Acting:
             log.error("acting.no_store", reason=trouble)
         self._trouble = trouble
 
-    def _standing(self) -> Standing:
+    def _standing(self) -> Standing | None:
+        if not self._rules.config.acting.enabled:
+            return None
         return self._house.standing() if self._house is not None else Standing()

@@ -21,7 +21,7 @@ from collectors.model import Target
 from collectors.postgresql.options import PostgresOptions
 from daemon.acting.cases import Cases
 from daemon.acting.clerk import Clerk
-from daemon.acting.decisions import ASKING, Decisions
+from daemon.acting.decisions import Decisions
 from daemon.acting.facts import Facts
 from daemon.acting.firing import Firing
 from daemon.acting.guardian import FactGuardian
@@ -204,7 +204,7 @@ class House:
 
     async def _count(self) -> None:
         self._unread = True
-        pending = await self._store.executions(ASKING)
+        pending = await self._store.executions({State.AWAITING_APPROVAL})
         human = await self._store.executions({State.NEEDS_HUMAN})
         now = self.clock.now()
         self._counted = Standing(

@@ -103,14 +103,16 @@ class Standing:
 
 
 class ActingMetrics(Collector):
-    """Gives what `standing` returns at the moment of the scrape."""
+    """Gives what `standing` returns at the moment of the scrape; None: acting is off, and nothing is said."""
 
-    def __init__(self, standing: Callable[[], Standing]) -> None:
+    def __init__(self, standing: Callable[[], Standing | None]) -> None:
         self._standing = standing
 
     def collect(self) -> Iterator[Metric]:
         """Give every family that has a sample."""
         now = self._standing()
+        if now is None:
+            return
         yield _family(ENABLED, ({}, now.enabled))
         yield _family(LEASE, ({}, now.leader))
         yield _family(STORE, ({}, now.store))

@@ -34,7 +34,7 @@ STATES = {
     Mode.AUTO: State.APPROVED,
 }
 EXPIRES_SECONDS = 86400.0
-WAITS = PASSING | {"kill_switch", "approval", "circuit_breaker"}
+WAITS = PASSING | {"kill_switch", "approval", "circuit_breaker", "not_helping"}
 """Guards that do not keep a plan from being proposed: time passes, or a person sees to them."""
 
 
