@@ -14,7 +14,7 @@ from daemon.store.tables import LEASE_NAME, lease
 _ROW = sa.select(lease).where(lease.c.name == LEASE_NAME)
 _CHANGE = sa.update(lease).where(lease.c.name == LEASE_NAME)
 _BELIEVABLE = 2.0
-"""A lease that runs for longer than so many ttls was granted before the clock was set back."""
+"""A lease that runs for longer than so many times its length was granted before the clock was set back."""
 
 
 def granting(owner: str, holder: str, ttl_seconds: float, epoch_floor: int) -> Callable[[Book], Grant | None]:
@@ -24,7 +24,7 @@ def granting(owner: str, holder: str, ttl_seconds: float, epoch_floor: int) -> C
         now = book.now()
         renewed = book.connection.execute(
             _CHANGE.where(lease.c.holder == holder, lease.c.owner == owner, lease.c.expires_at > now).values(
-                expires_at=now + ttl_seconds
+                expires_at=now + ttl_seconds, ttl=ttl_seconds
             )
         )
         if renewed.rowcount:
@@ -34,7 +34,7 @@ def granting(owner: str, holder: str, ttl_seconds: float, epoch_floor: int) -> C
         # Before the row's own lock, as everybody takes them: no deadlock, and no move in between.
         book.lock()
         row = book.connection.execute(_ROW.with_for_update()).one()
-        if row.holder and book.at < row.expires_at < book.at + _BELIEVABLE * ttl_seconds:
+        if row.holder and book.at < row.expires_at < book.at + _BELIEVABLE * row.ttl:
             return None
         book.connection.execute(
             _CHANGE.values(
@@ -43,6 +43,7 @@ def granting(owner: str, holder: str, ttl_seconds: float, epoch_floor: int) -> C
                 previous=row.owner if row.holder else "",
                 epoch=max(row.epoch, epoch_floor) + 1,
                 expires_at=book.at + ttl_seconds,
+                ttl=ttl_seconds,
             )
         )
         book.changed = True

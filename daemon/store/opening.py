@@ -14,7 +14,7 @@ from daemon.store.book import Now
 from daemon.store.options import Part, StoreOptions
 from daemon.store.runner import Runner
 from daemon.store.schema import check_version, migrate
-from daemon.store.server import open_server, where_is
+from daemon.store.server import open_server
 from daemon.store.sqlite import FileLock, make_file, open_file
 from daemon.store.store import SqlStore
 
@@ -81,13 +81,13 @@ def _prepare_file(options: StoreOptions, part: Part, *, inline: bool) -> FileLoc
 
 
 def _runner(options: StoreOptions, clock: Clock, part: Part, *, inline: bool) -> Runner:
-    if options.url is None:
+    if options.server is None:
         where = str(options.path or "the store in memory")
         return Runner(open_file(options, part, inline=inline), _now_of(clock), where, one_writer=True)
     return Runner(
-        open_server(options, part),
+        open_server(options, options.server, part),
         _server_now,
-        where_is(options.url),
+        f"postgresql://{options.server.address}",
         one_writer=False,
         settle_seconds=options.answer_seconds,
     )

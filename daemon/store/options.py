@@ -6,7 +6,7 @@ import enum
 from dataclasses import dataclass
 from pathlib import Path
 
-from collectors.secret import Secret
+from collectors.postgresql.options import PostgresOptions
 
 FILE = "acting.sqlite"
 """Name of the SQLite file in the state directory."""
@@ -27,12 +27,12 @@ class Part(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreOptions:
-    """One of `path` and `url` is given; with neither it is kept in memory, for simulations."""
+    """One of `path` and `server` is given; with neither it is kept in memory, for simulations."""
 
     path: Path | None = None
     """The SQLite file."""
-    url: Secret | None = None
-    """`postgresql://user:password@host:port/database`, direct or through a pool of sessions."""
+    server: PostgresOptions | None = None
+    """A PostgreSQL database, direct or through a pool of sessions."""
     anchor: Path | None = None
     """None keeps no anchor."""
     wait_seconds: float = 5.0
@@ -41,5 +41,5 @@ class StoreOptions:
     """How long a statement may take."""
 
     def __post_init__(self) -> None:
-        if self.path is not None and self.url is not None:
+        if self.path is not None and self.server is not None:
             raise ValueError("a store is a file or a database, not both")

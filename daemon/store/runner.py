@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
@@ -119,10 +119,9 @@ class Runner:
             try:
                 done = await self._door.inside(lambda connection: _carry_out(connection, work, self.now))
             except _EndNotSeen as lost:
-                cause = lost.cause
-                if not self._note(cause).disk_broken and await self._landed(lost.done):
-                    return self._kept(lost.done)
-                self._raise_unless_again(cause, left)
+                if not self._note(lost.cause).disk_broken and await self._landed(lost.done):
+                    return self._kept(cast("_Done[T]", lost.done))
+                self._raise_unless_again(lost.cause, left)
             except Exception as error:  # noqa: BLE001 - a driver may raise anything when it connects
                 self._raise_unless_again(error, left)
             else:

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from actions.errors import StoreUnavailable
-from collectors.secret import Secret
+from collectors.postgresql.options import PostgresOptions
+from collectors.postgresql.tls import tls_context
 from daemon.store.options import Part, StoreOptions
 from daemon.store.runner import Door, Looped
 from daemon.store.schema import SCHEMA
 
-_SCHEMES = ("postgresql", "postgres")
 _CONNECTIONS = 5
 _CONNECT_SECONDS = 5.0
 
 
-def open_server(options: StoreOptions, part: Part) -> Door:
-    """Return the way to a database; raise StoreUnavailable for a URL that is none."""
-    url = _url(options)
+def open_server(options: StoreOptions, server: PostgresOptions, part: Part) -> Door:
+    """Return the way to a database; nothing is asked yet."""
     settings = {
         "application_name": f"dbarchitect/store-{part}",
         "search_path": SCHEMA,
@@ -34,7 +32,7 @@ def open_server(options: StoreOptions, part: Part) -> Door:
         "timezone": "UTC",
     }
     engine = create_async_engine(
-        url,
+        "postgresql+asyncpg://",
         pool_size=_CONNECTIONS,
         max_overflow=0,
         pool_timeout=options.wait_seconds,
@@ -42,6 +40,10 @@ def open_server(options: StoreOptions, part: Part) -> Door:
         pool_pre_ping=True,
         hide_parameters=True,
         connect_args={
+            "host": server.host,
+            "port": server.port,
+            "user": server.user,
+            "database": server.dbname,
             "server_settings": settings,
             "timeout": _CONNECT_SECONDS,
             # The server's own limit comes first, unless it has gone.
@@ -49,29 +51,15 @@ def open_server(options: StoreOptions, part: Part) -> Door:
             "target_session_attrs": "any" if part is Part.READER else "read-write",
         },
     )
+
+    @sa.event.listens_for(engine.sync_engine, "do_connect")
+    def on_connect(_dialect: object, _record: object, _args: object, given: dict[str, Any]) -> None:
+        # Read anew each time: passwords and certificates change. An empty password keeps the driver from
+        # looking into PGPASSWORD and ~/.pgpass.
+        given["password"] = server.password.resolve().reveal() if server.password else ""
+        given["ssl"] = tls_context(server)
+
     return Looped(engine)
-
-
-def where_is(url: Secret) -> str:
-    """Return host, port and database, for people."""
-    found = _parsed(url)
-    return f"postgresql://{found.host or 'localhost'}:{found.port or 5432}/{found.database or ''}"
-
-
-def _url(options: StoreOptions) -> sa.URL:
-    return _parsed(options.url or Secret("")).set(drivername="postgresql+asyncpg")
-
-
-def _parsed(url: Secret) -> sa.URL:
-    try:
-        found = make_url(url.reveal())
-    except (ArgumentError, ValueError):
-        found = None
-    if found is None or found.drivername not in _SCHEMES:
-        raise StoreUnavailable(
-            "the store's URL should look like postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
-        ) from None
-    return found
 
 
 def _ms(seconds: float) -> str:

@@ -47,6 +47,7 @@ class SqlStore:
         self._anchored_by = anchored
         self._inline = inline
         self._lock = lock
+        self._closed = False
         self._epoch_floor = 0
         self._epoch_told = 0
         self._marking = asyncio.Lock()
@@ -72,6 +73,9 @@ class SqlStore:
 
     async def close(self) -> None:
         """Write the last line of the anchor and close everything; the lease stays as it is."""
+        if self._closed:
+            return
+        self._closed = True
         try:
             if self._anchor:
                 await self._mark(self._anchor)

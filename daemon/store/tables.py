@@ -23,6 +23,7 @@ lease = sa.Table(
     sa.Column("previous", sa.String, nullable=False),
     sa.Column("epoch", sa.BigInteger, nullable=False),
     sa.Column("expires_at", sa.Double, nullable=False),
+    sa.Column("ttl", sa.Double, nullable=False),
 )
 
 # The end of the chain. Whoever appends locks it, so all that is written has one order.

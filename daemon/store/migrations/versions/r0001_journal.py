@@ -49,6 +49,7 @@ def _make_lease_and_head() -> None:
         sa.Column("previous", sa.String, nullable=False),
         sa.Column("epoch", sa.BigInteger, nullable=False),
         sa.Column("expires_at", sa.Double, nullable=False),
+        sa.Column("ttl", sa.Double, nullable=False),
     )
     op.create_table(
         "head",
@@ -56,7 +57,7 @@ def _make_lease_and_head() -> None:
         sa.Column("seq", sa.BigInteger, nullable=False),
         sa.Column("hash", sa.String(64), nullable=False),
     )
-    op.execute("INSERT INTO lease VALUES ('acting', '', '', '', 0, 0)")
+    op.execute("INSERT INTO lease VALUES ('acting', '', '', '', 0, 0, 0)")
     op.execute("INSERT INTO head VALUES (1, 0, '')")
 
 
