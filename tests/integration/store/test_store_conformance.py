@@ -1,6 +1,6 @@
 """What every store promises, on SQLite with threads and without, and on PostgreSQL."""
 
-# mypy: disable-error-code="union-attr,type-arg"
+# mypy: disable-error-code="union-attr,type-arg,arg-type,type-var"
 from __future__ import annotations
 
 import asyncio
