@@ -60,6 +60,8 @@ class ActingApi:
         """Add the paths."""
         for (method, path), (handler, _) in self._routes.items():
             router.add_route(method, path, _answering(handler))
+            if method == hdrs.METH_GET:
+                router.add_head(path, _answering(handler))
 
     def _office(self) -> Office:
         office = self._office_of()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ from daemon.http.query import refuse_unknown
 SIZE_MAX_BYTES = 64 * 1024
 BODY_SECONDS = 15.0
 TEXT_MAX = 1000
+_WITH_LINES = frozenset({"note", "why"})
 _CLOSE = {"Connection": "close"}
 
 
@@ -29,8 +31,12 @@ class Body:
         value = self._values.get(name, "")
         if not isinstance(value, str):
             raise Refused(422, f"{name} should be text", f'for example {{"{name}": "..."}}')
-        if len(value) > TEXT_MAX or not (value.isprintable() or name in {"note", "why"}):
-            raise Refused(422, f"{name} should be at most {TEXT_MAX} printable characters", "shorten it")
+        if len(value) > TEXT_MAX or not _printable(value, lines=name in _WITH_LINES):
+            raise Refused(
+                422,
+                f"{name} should be at most {TEXT_MAX} printable characters",
+                "shorten it, and write plain text",
+            )
         if required and not value.strip():
             raise Refused(422, f"{name} is missing", f'send it in the body: {{"{name}": "..."}}')
         return value
@@ -42,9 +48,24 @@ class Body:
             raise Refused(
                 422, f"{name} should be an object", f'for example {{"{name}": {{"table": "orders"}}}}'
             )
-        if wrong := [key for key, each in value.items() if not isinstance(each, str | int | float)]:
-            raise Refused(422, f"{name}.{wrong[0][:100]} should be text, a number, true or false")
+        if wrong := [key for key, each in value.items() if not _plain(key) or not _plain(each)]:
+            raise Refused(
+                422,
+                f"{name}.{ascii(wrong[0][:100])[1:-1]} should be text, a number, true or false",
+                f"texts have at most {TEXT_MAX} printable characters",
+            )
         return {key: each if isinstance(each, str) else json.dumps(each) for key, each in value.items()}
+
+
+def _plain(value: object) -> bool:
+    if isinstance(value, str):
+        return len(value) <= TEXT_MAX and _printable(value, lines=True)
+    return isinstance(value, int) or (isinstance(value, float) and math.isfinite(value))
+
+
+def _printable(text: str, *, lines: bool) -> bool:
+    """Tell whether every store can keep a text, and a terminal show it."""
+    return (text.replace("\n", "").replace("\t", "") if lines else text).isprintable()
 
 
 async def read(request: web.Request, *allowed: str) -> Body:

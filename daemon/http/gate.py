@@ -7,6 +7,7 @@ import hmac
 import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 import structlog
 from aiohttp import hdrs, web
@@ -30,6 +31,7 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Server": "dbarchitect",
 }
+_SAFE = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS})
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _HINTS = {
     404: "the paths are /metrics, /livez, /readyz and those under /api/v1/ that the page at / lists",
@@ -117,6 +119,10 @@ class Gate:
             raise Refused(
                 421, "this host name is not ours", "add it to http.allowed_hosts, or ask by address"
             )
+        if request.method not in _SAFE and not _from_here(request):
+            raise Refused(
+                403, "a page of another site asks", "only pages of this address may change anything here"
+            )
         entrance = self._special.get((request.method, _pattern(request)), ENTRANCE)
         has_body = (
             request.headers.get(hdrs.CONTENT_LENGTH, "0") != "0" or hdrs.TRANSFER_ENCODING in request.headers
@@ -158,6 +164,16 @@ class Gate:
             if hmac.compare_digest(digest, token.sha256.lower()):
                 found = token
         return found
+
+
+def _from_here(request: web.Request) -> bool:
+    """Tell whether no page of another site is behind this: browsers name the page's site, programs none."""
+    origins = request.headers.getall(hdrs.ORIGIN, [])
+    try:
+        sites = [urlsplit(origin).netloc.lower() for origin in origins]
+    except ValueError:
+        return False
+    return all(site and site == request.headers.get(hdrs.HOST, "").lower() for site in sites)
 
 
 def _pattern(request: web.Request) -> str:

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from daemon.acting.office import Office
 from daemon.http.server import HttpOptions, HttpServer
 from daemon.judge.judge import Judged
 from daemon.received.desk import Desk
@@ -58,12 +59,15 @@ async def serving(
     judged: Callable[[], Judged] = Judged,
     desk: Desk | None = None,
     external_labels: Callable[[], Mapping[str, str]] = dict,
+    office: Callable[[], Office | None] = lambda: None,
     **options: Any,
 ) -> AsyncIterator[Served]:
     port = free_port()
     options.setdefault("listen", f"127.0.0.1:{port}")
     selfmetrics = SelfMetrics("1.2.3")
-    server = HttpServer(HttpOptions(**options), snapshot, selfmetrics, stale, judged, desk, external_labels)
+    server = HttpServer(
+        HttpOptions(**options), snapshot, selfmetrics, stale, judged, desk, external_labels, office
+    )
     await server.start()
     try:
         yield Served(port, snapshot, selfmetrics, server)
