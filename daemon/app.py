@@ -70,6 +70,7 @@ class App:
                 lambda: judge.judged,
                 desk,
                 self._court.external_labels,
+                office=lambda: self._acting.office,
             )
             await server.start()
             try:

@@ -54,8 +54,8 @@ class Runner:
         self._lease: Lease = executor.parts.lease
         self._clock: Clock = executor.parts.clock
         self._running: dict[str, asyncio.Task[None]] = {}
-        self._acting: set[str] = set()
-        """Those of the running that are before their verification."""
+        self._acting: dict[str, str] = {}
+        """The cluster of each of the running that is before its verification."""
         self._not_before: dict[str, float] = {}
         self._adopted_at = self._expired_at = float("-inf")
         self._tasks: asyncio.TaskGroup | None = None
@@ -98,10 +98,15 @@ class Runner:
         approved = await self._store.executions({State.APPROVED})
         self._forget({each.id for each in approved})
         for execution in reversed(approved):
-            due = self._clock.monotonic() >= self._not_before.get(execution.id, float("-inf"))
-            if len(self._acting) < GLOBAL_AT_A_TIME and due and self._is_known(execution):
-                self._acting.add(execution.id)
+            if len(self._acting) < GLOBAL_AT_A_TIME and self._is_due(execution):
+                self._acting[execution.id] = execution.plan.scope.cluster
                 self._spawn(execution.id, self._carry_out(execution))
+
+    def _is_due(self, execution: Execution) -> bool:
+        """Tell whether it may be tried now. Two of one cluster at a time would refuse each other for good."""
+        due = self._clock.monotonic() >= self._not_before.get(execution.id, float("-inf"))
+        alone = execution.plan.scope.cluster not in self._acting.values()
+        return due and alone and self._is_known(execution)
 
     def _is_known(self, execution: Execution) -> bool:
         """Tell whether the source of its alert has been heard since we began: before, nobody knows."""
@@ -121,7 +126,7 @@ class Runner:
 
     def _ended(self, key: str) -> None:
         self._running.pop(key, None)
-        self._acting.discard(key)
+        self._acting.pop(key, None)
 
     async def _guarded(self, key: str, work: Coroutine[Any, Any, None]) -> None:
         """Do it; whatever goes wrong in it ends neither the daemon nor the others."""
@@ -139,7 +144,7 @@ class Runner:
         since = self._clock.monotonic()
         self._not_before[key] = since + RETRY_SECONDS
         state = await self._executor.act(key, until=await self._until(execution))
-        self._acting.discard(key)
+        self._acting.pop(key, None)
         if state is State.APPROVED:
             await self._not_begun(execution)
             return
