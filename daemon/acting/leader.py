@@ -67,6 +67,8 @@ class LeaseKeeper:
         self._clock = clock
         self._times = times
         self._held: _Held | None = None
+        self._begins = (0, 0.0)
+        """The last epoch that was granted, and when attempts of the one before it are over."""
 
     def held(self) -> Leadership:
         """Return what is held now; epoch 0 when nothing is, or its time has run out by our own clocks."""
@@ -131,10 +133,17 @@ class LeaseKeeper:
             return
         own = self._times.ttl - self._times.margin
         renewed = before is not None and before.grant.epoch == grant.epoch
-        begins = before.begins if renewed and before else self._clock.monotonic() + self._patience(grant)
+        begins = before.begins if renewed and before else self._beginning(grant)
         self._held = _Held(grant, begins, sent + own, sent_awake + own)
         if not renewed:
             await self._taken(grant)
+
+    def _beginning(self, grant: Grant) -> float:
+        now = self._clock.monotonic()
+        # An epoch that we lost or could not write of comes again as a renewal: its wait is not over by that.
+        if grant.epoch != self._begins[0]:
+            self._begins = (grant.epoch, now + self._patience(grant))
+        return max(now, self._begins[1])
 
     def _patience(self, grant: Grant) -> float:
         """Return how long attempts of the one before us may still be under way."""
@@ -142,7 +151,7 @@ class LeaseKeeper:
 
     async def _taken(self, grant: Grant) -> None:
         self.changes += 1
-        wait = self._patience(grant)
+        wait = max(0.0, self._begins[1] - self._clock.monotonic())
         log.info("lease.taken", epoch=grant.epoch, owner=self.owner, after=grant.previous, waits_seconds=wait)
         body = {"event": "taken", "owner": self.owner, "previous": grant.previous, "waits_seconds": wait}
         record = Record(kind=RecordKind.LEASE, body=body, epoch=grant.epoch)

@@ -88,6 +88,33 @@ def test_two_daemons_are_never_leaders_at_once_and_the_second_waits_for_late_eff
     virtually(story())
 
 
+def test_a_taking_that_could_not_be_written_down_waits_as_long_as_any_other() -> None:
+    async def story() -> None:
+        store, clock = store_and_clock()
+        # Another has not given it back: what it began may go on.
+        store.lease, store._epoch = Grant(owner="b", epoch=5, expires_at=clock.now() + 5), 5
+
+        def full(*_: Any) -> None:
+            raise StoreUnavailable("database or disk is full")
+
+        store.on_write = full
+        keeper = LeaseKeeper(store, "a", clock)
+        async with kept(keeper):
+            await asyncio.sleep(15)
+            assert (keeper.held().epoch, keeper.role) == (0, "standby")
+            assert "full" in keeper.trouble
+            store.on_write = None
+            await asyncio.sleep(10)
+            assert keeper.role == "waiting", "what it gets now is a renewal, and the wait goes on"
+            while not keeper.held().epoch:
+                await asyncio.sleep(0.5)
+            assert 10 + 35 <= clock.monotonic() <= 10 + 35 + 1
+            assert keeper.held().epoch == 6
+            assert [record.body["waits_seconds"] for record in store.journal] == [25.0]
+
+    virtually(story())
+
+
 def test_a_lease_that_was_given_back_needs_no_waiting() -> None:
     async def story() -> None:
         store, clock = store_and_clock()
