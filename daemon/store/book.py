@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from actions.errors import StoreDamaged
 from actions.model import Record
 from daemon.store.chain import chained
 from daemon.store.masking import masked_text
@@ -34,7 +35,8 @@ class Head:
 class Book:
     """What a transaction writes with. Nothing is written when it ends without `append` or `changed`."""
 
-    def __init__(self, connection: Connection, now: Now) -> None:
+    def __init__(self, connection: Connection, now: Now, known: Head = Head()) -> None:
+        """`known` is a record that is known to be on disk: the journal must still have it."""
         self.connection = connection
         self.changed = False
         """Something besides the journal is to be kept."""
@@ -43,11 +45,14 @@ class Book:
         self.head = Head()
         self.at = 0.0
         self._now = now
+        self._known = known
 
     def lock(self) -> None:
         """Wait for everybody else who writes; from here on nothing changes but by this transaction."""
         row = self.connection.execute(_LOCKED).one()
         self.head = Head(row.seq, row.hash)
+        if self.head != self._known:
+            self._check_known()
         # Asked only now: whoever waited must not write an earlier time than the record before.
         self.at = self._now(self.connection)
 
@@ -80,6 +85,16 @@ class Book:
         if self.first is not None:
             self.connection.execute(_FORTH, {"seq": self.head.seq, "hash": self.head.hash})
 
+    def _check_known(self) -> None:
+        """Raise StoreDamaged when the journal has gone back since: others only ever add to it."""
+        seq = self._known.seq
+        if seq and _hash_of(self.connection, seq) != self._known.hash:
+            raise StoreDamaged(
+                f"record {seq} was written and is not there any more, the journal ends with {self.head.seq}: "
+                "an older copy was put in its place, or a replica took over that had not received it; "
+                "nothing is done until a person has looked"
+            )
+
 
 def landed(connection: Connection, first: Head) -> bool:
     """Tell whether a transaction whose end nobody saw was committed; waits until it is over.
@@ -87,5 +102,9 @@ def landed(connection: Connection, first: Head) -> bool:
     Its records hold the end of the chain locked as long as it lives.
     """
     connection.execute(_LOCKED).one()
-    found = connection.execute(sa.select(journal.c.hash).where(journal.c.seq == first.seq)).scalar()
-    return bool(found == first.hash)
+    return _hash_of(connection, first.seq) == first.hash
+
+
+def _hash_of(connection: Connection, seq: int) -> str:
+    found = connection.execute(sa.select(journal.c.hash).where(journal.c.seq == seq)).scalar()
+    return str(found or "")

@@ -115,9 +115,12 @@ class Runner:
         raise AssertionError  # pragma: no cover - the last try raises
 
     async def _write(self, work: Callable[[Book], T]) -> T:
+        def whole(connection: Connection) -> _Done[T]:
+            return _carry_out(connection, work, Book(connection, self.now, self.head))
+
         for left in reversed(range(_TRIES)):
             try:
-                done = await self._door.inside(lambda connection: _carry_out(connection, work, self.now))
+                done = await self._door.inside(whole)
             except _EndNotSeen as lost:
                 if not self._note(lost.cause).disk_broken and await self._landed(lost.done):
                     return self._kept(cast("_Done[T]", lost.done))
@@ -182,9 +185,8 @@ class _EndNotSeen(Exception):
         self.cause = cause
 
 
-def _carry_out(connection: Connection, work: Callable[[Book], T], now: Now) -> _Done[T]:
+def _carry_out(connection: Connection, work: Callable[[Book], T], book: Book) -> _Done[T]:
     transaction = connection.begin()
-    book = Book(connection, now)
     try:
         result = work(book)
         book.close()

@@ -89,6 +89,9 @@ class SqlStore:
         work = leases.granting(owner, self._holder, ttl_seconds, self._epoch_floor)
         grant = await self._write(work)
         if grant is not None and grant.epoch != self._epoch_told:
+            self._epoch_floor = max(self._epoch_floor, grant.epoch)
+            # Before anybody acts with it: an epoch must not come twice, whatever becomes of the store.
+            await self._keep_up()
             # Also when the answer to the one that took it was lost: its owner has not heard of it yet.
             grant = Grant(
                 owner=grant.owner,
@@ -97,8 +100,8 @@ class SqlStore:
                 fresh=True,
                 previous=grant.previous,
             )
+            # Last, and then nothing is waited for: whoever gave up in between is told again.
             self._epoch_told = grant.epoch
-            self._epoch_floor = max(self._epoch_floor, grant.epoch)
         return grant
 
     async def release(self, grant: Grant) -> None:
@@ -218,9 +221,12 @@ class SqlStore:
 
     async def _write(self, work: Callable[[Book], T]) -> T:
         result = await self._runner.write(work)
+        await self._keep_up()
+        return result
+
+    async def _keep_up(self) -> None:
         if self._anchor and self._anchor.due(self._now_at):
             await self._mark(self._anchor)
-        return result
 
     @property
     def _now_at(self) -> Mark:
