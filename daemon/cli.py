@@ -18,9 +18,13 @@ from daemon.commands.alerts import alerts
 from daemon.commands.check import check
 from daemon.commands.demo import app as demo_app
 from daemon.commands.metrics import metrics
+from daemon.commands.plan import app as plan_app
+from daemon.commands.plans import plans
 from daemon.commands.policy import app as policy_app
 from daemon.commands.rules import app as rules_app
+from daemon.commands.shadow import shadow
 from daemon.commands.status import status
+from daemon.commands.stop import resume, stop
 from daemon.commands.top import top
 from daemon.state_dir import StateDirTaken, StateDirUnusable
 
@@ -94,7 +98,12 @@ app.command()(alerts)
 app.command()(top)
 app.command()(metrics)
 app.command()(actions)
+app.command()(plans)
+app.command()(stop)
+app.command()(resume)
+app.command()(shadow)
 app.add_typer(rules_app, name="rules")
+app.add_typer(plan_app, name="plan")
 app.add_typer(policy_app, name="policy")
 app.add_typer(demo_app, name="demo")
 

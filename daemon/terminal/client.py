@@ -28,6 +28,10 @@ class CannotAsk(Exception):
     """The daemon gave no answer that we can use; the message says what, where, and what to do."""
 
 
+class Declined(Exception):
+    """The daemon has understood and did not do it; the message says why, and what to do."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Address:
     """Where a daemon is and how to speak to it."""
@@ -70,7 +74,7 @@ def checked_url(text: str) -> str:
 
 
 class Client:
-    """A connection to one daemon. Raises only CannotAsk."""
+    """A connection to one daemon. Raises CannotAsk; `ask` raises Declined too."""
 
     def __init__(self, address: Address, session: aiohttp.ClientSession) -> None:
         self.address = address
@@ -94,7 +98,36 @@ class Client:
         except (aiohttp.ClientError, TimeoutError, OSError, ssl.SSLError, ValueError) as error:
             raise CannotAsk(self._trouble(error)) from None
 
-    def _trouble(self, error: Exception) -> str:
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+        within: float = WITHIN_SECONDS,
+    ) -> Mapping[str, Any]:
+        """Return the answer to a question, or to a wish in `body`; raise Declined when the daemon says no."""
+        timeout = aiohttp.ClientTimeout(total=within)
+        try:
+            async with self._session.request(
+                method, self.address.base + path, params=params, json=body, timeout=timeout
+            ) as answer:
+                if answer.status >= HTTPStatus.BAD_REQUEST:
+                    reason = await _reason(answer)
+                    if answer.status != HTTPStatus.UNAUTHORIZED and reason:
+                        raise Declined(reason)
+                    raise CannotAsk(self._refusal(path, answer.status, reason))
+                said = json.loads(await answer.text("utf-8", "replace"))
+        except (aiohttp.ClientError, TimeoutError, OSError, ssl.SSLError) as error:
+            raise CannotAsk(self._trouble(error, within)) from None
+        except ValueError:
+            raise CannotAsk(self.stranger(path, "its answer is not JSON")) from None
+        if not isinstance(said, dict):
+            raise CannotAsk(self.stranger(path, "its answer has another form"))
+        return said
+
+    def _trouble(self, error: Exception, within: float = WITHIN_SECONDS) -> str:
         where = self.address.url
         if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientSSLError):
             return (
@@ -103,7 +136,7 @@ class Client:
             )
         if isinstance(error, TimeoutError):
             return (
-                f"{where}: no answer within {WITHIN_SECONDS:g} s. What listens there is stuck, or packets "
+                f"{where}: no answer within {within:g} s. What listens there is stuck, or packets "
                 "are lost on the way; the daemon's log may tell more."
             )
         if isinstance(error, aiohttp.ClientConnectorError | OSError):
@@ -123,7 +156,10 @@ class Client:
         where = self.address.url
         if status == HTTPStatus.UNAUTHORIZED:
             what = "does not know this token" if self.address.token else "wants a token"
-            return f"{where} {what}: put one with the scope `read` into a file and name it with --token-file."
+            return (
+                f"{where} {what}: put one with the scope that this needs (`read` to look) into a file and "
+                "name it with --token-file."
+            )
         if status == HTTPStatus.FORBIDDEN:
             return f"{where} refuses {path}: {reason or 'the token has no right to it'}."
         if status == HTTPStatus.NOT_FOUND:

@@ -33,7 +33,13 @@ Url = Annotated[
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", help="Take the address from this configuration file.")
 ]
-TokenFile = Annotated[Path | None, typer.Option(help="File with a token of the scope `read`.")]
+TokenFile = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="DBARCHITECT_TOKEN_FILE",
+        help="File with a token of the scope `read`, or what this command needs.",
+    ),
+]
 CaFile = Annotated[Path | None, typer.Option(help="Authority (PEM) that the daemon's certificate is from.")]
 
 
