@@ -18,7 +18,7 @@ from actions.model import (
     Verification,
 )
 
-WIDTH = 100
+WIDTH = 80
 KIBI = 1024
 _CLASSES = {
     ActionClass.A: "touches only ourselves",

@@ -61,7 +61,8 @@ PLAN = Plan(
     warnings=("It belonged to pg2, which is down.",),
 )
 WANTED = """\
-Drops the replication slot old_standby, which nobody has used for 9 days.
+Drops the replication slot old_standby, which nobody has used for
+9 days.
 
 action        postgresql.drop_inactive_slot (version 1)
 class         D: destructive or irreversible
@@ -164,7 +165,7 @@ def test_long_sentences_are_wrapped_and_statements_are_not() -> None:
     statement = "SELECT " + ", ".join(f"column_{n}" for n in range(60))
     text = preview(replace(PLAN, reason="because " * 60, steps=(step(text=statement),)))
     assert f"    {statement}\n" in text
-    assert all(len(line) <= 100 for line in text.splitlines() if "column_" not in line)
+    assert all(len(line) <= 80 for line in text.splitlines() if "column_" not in line)
     assert text.count("\n              because") >= 4
 
 
