@@ -75,7 +75,7 @@ async def test_a_move_changes_what_it_names_and_nothing_else(store: SqlStore) ->
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"expected": {State.PROPOSED, State.CLAIMED}},
+        {"expected": (State.PROPOSED, State.CLAIMED)},
         {"expected": ()},
         {"expected_epoch": 7},
         {"execution": "nobody"},
