@@ -25,6 +25,18 @@ _FOR_PAST = sa.select(
     _COLUMNS.claimed,
     _COLUMNS.since,
 ).where(_COLUMNS.claimed.is_not(None))
+_OURS = sa.alias(execution, "ours")
+_COLLIDING = (
+    sa.select(_COLUMNS.id)
+    .select_from(sa.join(_OURS, execution, _COLUMNS.cluster == _OURS.c.cluster))
+    .where(
+        _OURS.c.id == sa.bindparam("key"),
+        _COLUMNS.id != sa.bindparam("key"),
+        _COLUMNS.state.in_(_LIVE),
+        sa.or_(_COLUMNS.part == "", _OURS.c.part == "", _COLUMNS.part == _OURS.c.part),
+    )
+    .limit(1)
+)
 _OPTIONAL = ("step", "attempt", "epoch", "deadline")
 
 
@@ -122,15 +134,7 @@ def past(connection: Connection, since: float) -> Sequence[Past]:
 
 def _taken(connection: Connection, key: str) -> bool:
     """Tell whether work that is under way collides: in a cluster of ours, its whole or the same part."""
-    ours = sa.alias(execution, "ours")
-    part = sa.or_(_COLUMNS.part == "", ours.c.part == "", _COLUMNS.part == ours.c.part)
-    found = connection.execute(
-        sa.select(_COLUMNS.id)
-        .select_from(sa.join(ours, execution, _COLUMNS.cluster == ours.c.cluster))
-        .where(ours.c.id == key, _COLUMNS.id != key, _COLUMNS.state.in_(_LIVE), part)
-        .limit(1)
-    )
-    return found.first() is not None
+    return connection.execute(_COLLIDING, {"key": key}).first() is not None
 
 
 def _conditions(move: Move) -> list[ColumnElement[bool]]:

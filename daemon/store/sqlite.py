@@ -11,14 +11,14 @@ from typing import Any
 from urllib.parse import quote
 
 import sqlalchemy as sa
-from sqlalchemy import URL, Connection, Engine, StaticPool
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy import URL, Connection, Engine, QueuePool, StaticPool
 
 from actions.errors import StoreUnavailable
 from daemon.store.options import Part, StoreOptions
-from daemon.store.runner import READING, Door, Inline, Looped
+from daemon.store.runner import READING, Door, Inline
+from daemon.store.threaded import Threaded
 
-_READERS = 4
+_THREADS = 4
 
 
 class FileLock:
@@ -76,15 +76,16 @@ def open_file(options: StoreOptions, part: Part, *, inline: bool) -> Door:
         )
         _prepare(engine, part)
         return Inline(engine)
-    looped = create_async_engine(
-        URL.create("sqlite+aiosqlite", database=name, query=query),
-        pool_size=_READERS,
+    engine = sa.create_engine(
+        URL.create("sqlite+pysqlite", database=name, query=query),
+        poolclass=QueuePool,
+        pool_size=_THREADS,
         max_overflow=0,
         pool_timeout=options.wait_seconds,
         **more,
     )
-    _prepare(looped.sync_engine, part)
-    return Looped(looped)
+    _prepare(engine, part)
+    return Threaded(engine, _THREADS)
 
 
 def _prepare(engine: Engine, part: Part) -> None:
