@@ -71,7 +71,8 @@ touches       pg1, pg2
 server        system 73, timeline 2, role primary
 scope         cluster:c1/table:5.1
 why           It retains 40 GiB of WAL, and the disk is full in 3 hours.
-evidence      retained_bytes 40 GiB, inactive_days 9, idle_seconds 9 d, share 0.123, urgent True
+evidence      retained_bytes 40 GiB, inactive_days 9, idle_seconds 9 d, share
+              0.123, urgent True
 parameters    slot old_standby, retained_min 1073741824
 takes         about 0.5 s, 2 KiB of disk, 3.5 min at the most
 risk          Its standby must be made anew.
