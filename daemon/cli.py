@@ -15,6 +15,7 @@ from daemon import config as configuration
 from daemon import log as logs
 from daemon.commands.actions import actions
 from daemon.commands.alerts import alerts
+from daemon.commands.audit import app as audit_app
 from daemon.commands.check import check
 from daemon.commands.demo import app as demo_app
 from daemon.commands.metrics import metrics
@@ -105,6 +106,7 @@ app.command()(shadow)
 app.add_typer(rules_app, name="rules")
 app.add_typer(plan_app, name="plan")
 app.add_typer(policy_app, name="policy")
+app.add_typer(audit_app, name="audit")
 app.add_typer(demo_app, name="demo")
 
 
