@@ -45,7 +45,6 @@ class Rules:
     kinds: bool = True
     deadline: bool = True
     stop: bool = True
-    scopes: bool = True
     lease_wait: bool = True
 
 
@@ -92,12 +91,12 @@ class SimStore:
         if faults.away or (faults.full and name in _WRITES):
             raise StoreUnavailable("the store is away" if faults.away else "the disk is full")
         if name in _WRITES:
-            await self._maybe_worse()
+            await self._maybe_worse(name)
         result = await self._do(name, args, more)
         if name == "move" and result is True:
             node.watch.written(node.name, args[0], called, deadline)
         if name in _WRITES:
-            await self._maybe_worse()
+            await self._maybe_worse(name)
             if node.chance.random() < faults.answer_lost:
                 node.watch.fault("store's answer lost")
                 raise StoreUnavailable("whether it was written is not known")
@@ -140,17 +139,17 @@ class SimStore:
             await asyncio.sleep(self._node.chance.uniform(0, 0.02))
         self._node.process.check()
 
-    async def _maybe_worse(self) -> None:
+    async def _maybe_worse(self, name: str) -> None:
         """End, or stand still for a while, right before or after a write."""
         node, faults = self._node, self._node.world.store_faults
         if node.chance.random() < faults.crash:
             node.watch.fault("kill -9 at a write")
             node.process.kill()
             raise Killed(node.name)
-        if node.chance.random() < faults.freeze:
+        if name == "move" and node.chance.random() < faults.freeze:
             node.watch.fault("frozen at a write")
             node.process.freeze()
-            asyncio.get_running_loop().call_later(node.chance.choice([5, 60, 120]), node.process.thaw)
+            asyncio.get_running_loop().call_later(node.chance.choice([5, 60, 120, 120]), node.process.thaw)
             await asyncio.sleep(0)
 
 

@@ -220,7 +220,7 @@ class _Scenario:
         """Make faults of some sorts, chosen by the seed, and mend everything in the end."""
         chance, faults = self.chance, self.world.store_faults
         faults.crash = chance.choice([0.0, 0.0, 0.005, 0.03])
-        faults.freeze = chance.choice([0.0, 0.0, 0.02])
+        faults.freeze = chance.choice([0.0, 0.0, 0.02, 0.1])
         faults.answer_lost = chance.choice([0.0, 0.0, 0.01])
         for target in self.world.targets.values():
             target.faults = Faults(

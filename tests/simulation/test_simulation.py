@@ -42,7 +42,6 @@ def test_the_same_seed_gives_the_same_again() -> None:
         ("kinds", "done", 40),
         ("deadline", "after the lease's own deadline", 60),
         ("stop", "told to stop", 40),
-        ("scopes", "is claimed while", 60),
     ],
 )
 def test_with_one_rule_taken_away_something_breaks(rule: str, sign: str, seeds: int) -> None:
