@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import random
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -163,25 +161,3 @@ async def test_f01_killed_at_writes_of_a_journal_on_postgresql(
         if not await deadly.dies_and_goes_on(f"p{write}", kind, write=write, moment=moment):
             break
     assert write >= 10
-
-
-async def test_f02_killed_at_random_moments(deadly: Deadly) -> None:
-    """20 times, or as often as KILLS says; what each left is taken up by the next."""
-    kills = int(os.environ.get("KILLS", "20"))
-    chance = random.Random(kills)
-    longest = await _longest(deadly)
-    died = 0
-    for number in range(kills):
-        kind = chance.choice(KINDS)
-        after = chance.uniform(0.0, longest)
-        died += await deadly.dies_and_goes_on(f"r{number}", kind, kill_after=after)
-    assert died >= kills / 4, f"only {died} of {kills} were killed in the middle"
-
-
-async def _longest(deadly: Deadly) -> float:
-    """Return how long a run takes that nobody kills, seconds."""
-    loop = asyncio.get_running_loop()
-    await deadly.prepare("measured")
-    began = loop.time()
-    assert await deadly.run("measured", "checkable", first=True) is not None
-    return loop.time() - began
