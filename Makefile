@@ -14,7 +14,7 @@ BIN := .venv/bin
 COMPILE = $(BIN)/uv --no-config pip compile pyproject.toml --quiet --universal --python-version 3.11 \
 	--generate-hashes --annotation-style line --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" $(UPGRADE)
 
-.PHONY: help demo test lint format venv servers lock docs bench-collect bench-history bench-rules mutate simulate kill-points clean
+.PHONY: help demo test lint format venv servers lock docs bench-collect bench-history bench-journal bench-rules mutate simulate clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,14 +60,14 @@ bench-history: .venv/.test ## which engine keeps the history best; DuckDB comes 
 	@$(BIN)/uv --no-config pip install --quiet --target .bench --no-deps duckdb==2.0.0 pyarrow==26.0.1
 	PYTHONPATH=.bench $(BIN)/python -m tests.bench.history $(ARGS)
 
+bench-journal: .venv/.test ## what a journal of 1,000,000 records costs: start, claims, verification (ARGS="--records 100000 --server")
+	@$(BIN)/python -m tests.bench.journal $(ARGS)
+
 bench-rules: .venv/.test servers ## what judging costs, and Prometheus on the same series (ARGS="--quick")
 	@$(BIN)/python -m tests.bench.rules $(ARGS)
 
 simulate: .venv/.test ## safe acting under faults in virtual time, by seeds (SEEDS=10000 ARGS="--first 500")
 	@$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),1000) --jobs $(JOBS) $(ARGS)
-
-kill-points: .venv/.test servers ## kill -9 at random moments of acting on a real server (KILLS=1000)
-	@KILLS=$(or $(KILLS),1000) $(BIN)/python -m pytest -n 0 -q -k f02 tests/integration/killpoints $(ARGS)
 
 mutate: .venv/.test ## change the code that safe acting rests on, count what tests notice (ARGS="guards --show")
 	@$(BIN)/python -m tests.mutate --jobs $(JOBS) $(ARGS)
