@@ -61,6 +61,9 @@ async def attempt(course: Course, done: Progress, index: int, number: int) -> No
         if failed:
             await course.retreat(done, failed)
             return
+    if reason := course.stopped():  # opening the session and looking took their time
+        await course.retreat(done, reason, halted=True)
+        return
     await _intend(course, index, number, operation, before)
     known = await _have(course, done, step, number, session, before)
     await record_outcome(course, known, RecordKind.OUTCOME)

@@ -267,3 +267,26 @@ def test_a_session_that_does_not_close_is_left() -> None:
         assert await stage.carry_out() is State.SUCCEEDED
 
     virtually(test())
+
+
+@pytest.mark.parametrize("asked", range(1, 9))
+def test_f37_once_stop_was_said_no_intent_follows(asked: int) -> None:
+    async def test() -> None:
+        stage = await Stage.of(step("one"), step("two"))
+        answers = iter([""] * asked)
+        intents: list[int] = []
+
+        def stopped(_target: str, _action: str) -> str:
+            if (answer := next(answers, STOP)) and not intents:
+                intents.append(stage.kinds().count("intent"))
+            return answer
+
+        stage.switch.stopped = stopped  # type: ignore[method-assign]
+        state = await stage.carry_out()
+        if intents:
+            assert state in {State.APPROVED, State.CANCELLED, State.FAILED_CLEAN, State.NEEDS_HUMAN}
+            assert stage.kinds().count("intent") == intents[0]
+        else:
+            assert state is State.SUCCEEDED
+
+    virtually(test())
