@@ -139,7 +139,7 @@ def aside(
         return
     typer.echo(
         f"{folder}: the old journal is kept here; a new one has begun at {options.path}.\n"
-        "Everything is stopped: look what was under way, then `dbarchitect resume --all` with a note."
+        "Everything is stopped: look what was under way, then `dbarchitect resume --note ...`."
     )
 
 

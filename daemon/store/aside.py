@@ -6,7 +6,7 @@ import contextlib
 import os
 import sqlite3
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote
 
@@ -48,14 +48,14 @@ async def set_aside(options: StoreOptions, asked: SetAside, clock: Clock) -> Pat
         folder = _moved(options, path)
     finally:
         lock.release()
-    if options.anchor:
-        # Epochs go on: sessions of ours that are still at a target must not look younger than the next ones.
-        Anchor(options.anchor, clock).write(Mark(Head(), epoch or int(clock.now())))
-    store = await open_store(options, clock)
+    # The old anchor stays until the stop is written: were this cut short, no daemon would begin.
+    store = await open_store(replace(options, anchor=None), clock)
     try:
         await _begin(store, asked, folder, clock)
     finally:
         await store.close()
+    if options.anchor:
+        _begin_anchor(options.anchor, epoch or int(clock.now()), clock)
     return folder
 
 
@@ -75,6 +75,24 @@ async def _begin(store: SqlStore, asked: SetAside, folder: Path, clock: Clock) -
     await store.stop(flag, Record(kind=RecordKind.STOP, body=body, who=asked.by))
 
 
+def _begin_anchor(path: Path, epoch: int, clock: Clock) -> None:
+    """Put a new anchor in place; epochs go on, so that what is left at a target looks older than what comes."""
+    begun = path.with_name(path.name + ".new")
+    try:
+        begun.unlink(missing_ok=True)
+        anchor = Anchor(begun, clock)
+        anchor.write(Mark(Head(), epoch))
+        if not anchor.trouble:
+            begun.rename(path)
+            _synced(path.parent)
+    except OSError as error:
+        raise StoreUnavailable(
+            f"{path}: no new anchor can be begun: {error.strerror}; do this again"
+        ) from None
+    if anchor.trouble:
+        raise StoreUnavailable(f"{anchor.trouble}; do this again")
+
+
 def _epoch_in(path: Path) -> int:
     """Return the last epoch that the file still tells of; 0 when it tells none."""
     try:
@@ -89,14 +107,12 @@ def _moved(options: StoreOptions, path: Path) -> Path:
     files = [path.with_name(path.name + ending) for ending in _BESIDE]
     try:
         folder.mkdir(mode=0o700)
-        # The anchor first copied, then ended: it may be on another disk.
+        # Copied: it may be on another disk.
         if options.anchor and options.anchor.exists():
             (folder / options.anchor.name).write_bytes(options.anchor.read_bytes())
         for file in files:
             if file.exists():
                 file.rename(folder / file.name)
-        if options.anchor:
-            options.anchor.unlink(missing_ok=True)
         _synced(folder)
         _synced(path.parent)
     except OSError as error:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from actions.errors import StoreDamaged
 from actions.model import RecordKind
 from daemon.cli import app
 from daemon.store.anchor import last_mark
@@ -185,4 +186,28 @@ def test_setting_aside_needs_a_reason_and_a_journal(config: Path) -> None:
     journal(config)
     said = audit("set-aside", "--config", config, "--why", " ")
     assert (said.exit_code, said.stderr) == (2, "dbarchitect: --why: should say why\n")
+    assert audit("verify", "--config", config).exit_code == 0
+
+
+def test_cut_short_no_daemon_begins_and_it_can_be_done_again(config: Path) -> None:
+    journal(config)
+    (config.parent / f"{ANCHOR}.new").mkdir()
+    said = audit("set-aside", "--config", config, "--why", "a test")
+    assert said.exit_code == 2
+    assert "no new anchor can be begun: Is a directory; do this again" in said.stderr
+
+    async def start() -> None:
+        await open_store(
+            StoreOptions(path=config.parent / FILE, anchor=config.parent / ANCHOR), HandClock(time.time())
+        )
+
+    with pytest.raises(StoreDamaged, match="the journal ends with record 1, and the anchor remembers 3"):
+        asyncio.run(start())
+    (config.parent / f"{ANCHOR}.new").rmdir()
+    # Folders are named by the second.
+    time.sleep(1.1)
+    said = audit("set-aside", "--config", config, "--why", "a test")
+    assert said.exit_code == 0, said.output
+    assert "dbarchitect resume --note" in said.stdout
+    assert last_mark(config.parent / ANCHOR).epoch == 1
     assert audit("verify", "--config", config).exit_code == 0
