@@ -76,7 +76,7 @@ async def _begin(store: SqlStore, asked: SetAside, folder: Path, clock: Clock) -
 
 
 def _begin_anchor(path: Path, epoch: int, clock: Clock) -> None:
-    """Put a new anchor in place; epochs go on, so that what is left at a target looks older than what comes."""
+    """Put a new anchor in place; epochs go on: what is left at a target must look older."""
     begun = path.with_name(path.name + ".new")
     try:
         begun.unlink(missing_ok=True)
