@@ -62,6 +62,7 @@ class _Scenario:
         self.nodes: list[Node] = []
         self.tasks: list[asyncio.Task[None]] = []
         self.acknowledged: set[str] = set()
+        self.policies: dict[str, str] = {}
         self.over = False
         self.leaving = False
 
@@ -150,10 +151,14 @@ class _Scenario:
                 plan = claimed_kinds(plan)
             self.action.made[key] = plan
             self.watch.scopes[key] = plan.scope
+            # An alert that comes again has the policy that it had.
+            self.policies[key] = self.chance.choice(sorted(POLICIES))
+            if self.policies[key] == "undoes":
+                self.watch.sent_despite.add(key)
             self.watch.kinds |= {(key, step): kind for step, kind in kinds.items()}
         asks = int(key[1:]) % 4 == 0
         state = State.AWAITING_APPROVAL if asks else State.APPROVED
-        policy = self.chance.choice(sorted(POLICIES))
+        policy = self.policies[key]
         now = asyncio.get_running_loop().time()
         return new_execution(self.action.made[key], key, now, policy=policy, state=state, asks=asks)
 

@@ -30,7 +30,7 @@ class Watch:
     states: dict[str, State] = field(default_factory=dict)
     stopped_since: float | None = None
     sent_despite: set[str] = field(default_factory=set)
-    """Executions that a person had taken back although everything was stopped."""
+    """Executions that may be taken back while everything is stopped: by their policy, or since a person said so."""
     _intents: set[tuple[str, int, int, int, bool]] = field(default_factory=set)
     _epochs: Counter[str] = field(default_factory=Counter)
     _landed: Counter[tuple[str, int]] = field(default_factory=Counter)
