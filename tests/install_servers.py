@@ -44,6 +44,7 @@ PACKAGES = {
     "setpriv": "util-linux",
     "ip": "iproute2",
     "ps": "procps",
+    "strace": "strace",
 }
 SERVICES = {
     "postgresql-15": "postgresql",
