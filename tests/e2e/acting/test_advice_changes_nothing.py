@@ -12,20 +12,22 @@ import asyncpg
 import pytest
 
 from actions.scratch.place import Place
+from tests.fixtures.acting_causes import (
+    bloated_index,
+    dead_rows,
+    idle_in_transaction,
+    old_ids,
+    runaway_query,
+    unused_slot,
+)
 from tests.fixtures.acting_daemon import (
     GENEROUS,
     WAITING,
     ActingDaemon,
     Shop,
-    bloated_index,
-    dead_rows,
-    idle_in_transaction,
     new_daemon,
-    old_ids,
-    runaway_query,
     running,
     shop_under_load,
-    unused_slot,
 )
 from tests.fixtures.servers import Servers
 from tests.fixtures.waiting import until

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from actions.scratch.place import Place
+from tests.fixtures.acting_causes import dead_rows
 from tests.fixtures.acting_daemon import (
     GENEROUS,
     TOKENS,
     ActingDaemon,
     Shop,
-    dead_rows,
     new_daemon,
     running,
     shop_under_load,
