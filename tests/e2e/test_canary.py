@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from urllib.parse import quote
 
+import aiohttp
 import psutil
 import pytest
 
@@ -111,6 +112,7 @@ async def test_no_secret_shows_in_any_output_of_a_running_daemon(
         await other.execute("set application_name = ''")
         await until(lambda: _all_asked(daemon, bearer, len(targets)))
         await until(lambda: _failed(daemon, bearer, {"literal", "connects", "broken"}), 20)
+        await until(lambda: _is_ready(daemon, bearer))  # its journal is opened beside the rest
         for path in ("/", "/metrics", "/livez", "/readyz", "/api/v1/targets", "/api/v1/metrics"):
             outputs[path] = await daemon.get(path, **bearer)
         outputs["series"] = await daemon.get("/api/v1/series?limit=1000", **bearer)
@@ -186,6 +188,14 @@ async def _all_asked(daemon: Daemon, headers: dict[str, str], number: int) -> bo
 async def _failed(daemon: Daemon, headers: dict[str, str], probes: set[str]) -> bool:
     seen = await daemon.get("/api/v1/targets", **headers)
     return all(f"{probe} is declared in" in seen for probe in probes)
+
+
+async def _is_ready(daemon: Daemon, headers: dict[str, str]) -> bool:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"{daemon.url}/readyz", headers=headers) as seen,
+    ):
+        return seen.status == 200
 
 
 async def _refused(daemon: Daemon) -> list[str]:

@@ -94,7 +94,7 @@ class SimStore:
             await self._maybe_worse(name)
         result = await self._do(name, args, more)
         if name == "move" and result is True:
-            node.watch.written(node.name, args[0], called, deadline)
+            node.watch.written(node.name, self._as_written(args[0]), called, deadline)
         if name in _WRITES:
             await self._maybe_worse(name)
             if node.chance.random() < faults.answer_lost:
@@ -125,11 +125,13 @@ class SimStore:
             move = replace(
                 move, expected_epoch=now.epoch, lease_epoch=None, expected={*move.expected, now.state}
             )
-        if not rules.intents and move.record.kind is RecordKind.INTENT:
-            move = replace(move, record=replace(move.record, kind=RecordKind.NOTE))
-            self._node.watch.note("an intent is not written")
-            return await self._inner.move(move)
-        return await self._inner.move(move)
+        return await self._inner.move(self._as_written(move))
+
+    def _as_written(self, move: Move) -> Move:
+        """Return a transition as it reaches the journal, where intents may be left out."""
+        if self._node.rules.intents or move.record.kind is not RecordKind.INTENT:
+            return move
+        return replace(move, record=replace(move.record, kind=RecordKind.NOTE))
 
     async def _way(self, name: str) -> None:
         slow = self._node.world.store_faults.slow

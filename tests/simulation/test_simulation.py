@@ -1,10 +1,10 @@
-"""Simulations by seed: nothing that was promised is broken; and with one rule taken away, something is."""
+"""Simulations by seed: whatever goes wrong, nothing that was promised is broken."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.simulation.scenario import Result, rules_without, simulate
+from tests.simulation.scenario import Result, simulate
 
 SEEDS = 200
 GROUP = 20
@@ -31,21 +31,3 @@ def test_the_same_seed_gives_the_same_again() -> None:
     first, second = simulate(7, trace=True), simulate(7, trace=True)
     assert first.trace == second.trace
     assert len(first.trace) > 50
-
-
-@pytest.mark.parametrize(
-    ("rule", "sign", "seeds"),
-    [
-        ("intents", "without an intent", 10),
-        ("epochs", "", 60),
-        ("fence", "", 60),
-        ("kinds", "done", 40),
-        ("deadline", "after the lease's own deadline", 60),
-        ("stop", "told to stop", 40),
-    ],
-)
-def test_with_one_rule_taken_away_something_breaks(rule: str, sign: str, seeds: int) -> None:
-    for seed in range(seeds):
-        if any(sign in each for each in simulate(seed, rules_without(rule)).violations):
-            return
-    pytest.fail(f"without the rule {rule!r} nothing broke in {seeds} seeds: it is not needed, or not watched")
