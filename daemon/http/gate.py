@@ -144,6 +144,8 @@ class Gate:
         scheme, _, shown = headers[0].partition(" ") if len(headers) == 1 else ("", "", "")
         if scheme.lower() != "bearer" or not shown.strip():
             hint = "send the header Authorization: Bearer TOKEN"
+            if not self._tokens:
+                hint = "http.tokens lists none yet: add one with the scope for this, and send it as a bearer"
             raise Refused(401, "a token is needed", hint, headers=challenge)
         token = self._token(shown.strip())
         if token is None:

@@ -347,3 +347,10 @@ async def test_a_mistake_of_ours_is_an_error_without_details(monkeypatch: pytest
         answer = await served.raw(ask("/metrics"))
     assert status(answer) == 500
     assert b"secret-detail" not in answer
+
+
+async def test_a_change_where_no_token_is_configured_says_that_one_has_to_be() -> None:
+    async with serving(snapshot_of()) as served, aiohttp.ClientSession() as session:
+        async with session.post(f"{served.url}/api/v1/stop", json={"why": "a drill"}) as answer:
+            assert answer.status == 401
+            assert (await answer.json())["hint"].startswith("http.tokens lists none yet: add one")
